@@ -1,0 +1,1 @@
+//! Measurements: one program for each, in `src/bin/`.

@@ -1,0 +1,58 @@
+#include "ddp.h"
+
+#include <torch/csrc/distributed/c10d/comm.hpp>
+#include <torch/version.h>
+
+#include <algorithm>
+
+namespace trainloop_c10d {
+
+std::unique_ptr<Reducer> new_reducer(
+    const ProcessGroup& group,
+    const TensorList& parameters,
+    rust::Slice<const rust::String> names,
+    size_t first_bucket_bytes,
+    size_t bucket_bytes,
+    bool find_unused_parameters,
+    bool gradient_as_bucket_view) {
+  const auto& tensors = parameters.inner;
+  std::vector<bool> sparse(tensors.size(), false);
+  // Without a later rebuild (find_unused_parameters) there is no order in which the first bucket is the first ready one.
+  std::vector<size_t> limits =
+      find_unused_parameters ? std::vector<size_t>{bucket_bytes} : std::vector<size_t>{first_bucket_bytes, bucket_bytes};
+  auto [buckets, bucket_limits] = c10d::compute_bucket_assignment_by_size(tensors, limits, sparse);
+  // Gradients become ready about in the reverse of the order in which parameters are used.
+  std::reverse(buckets.begin(), buckets.end());
+
+  std::unordered_map<size_t, std::string> names_by_index;
+  for (size_t index = 0; index < names.size(); ++index) names_by_index[index] = std::string(names[index]);
+
+  auto reducer = std::make_unique<c10d::Reducer>(
+      tensors,
+      std::move(buckets),
+      group.inner,
+      std::move(sparse),
+      static_cast<int64_t>(bucket_bytes),
+      find_unused_parameters,
+      gradient_as_bucket_view,
+      std::move(names_by_index),
+      static_cast<int64_t>(first_bucket_bytes),
+      /*skip_all_reduce_unused_params=*/false,
+      /*use_python_reducer=*/false
+#if TORCH_VERSION_MINOR >= 13
+      ,
+      /*bucket_bytes_cap_list=*/std::vector<int64_t>{}
+#endif
+  );
+  return std::make_unique<Reducer>(Reducer{std::move(reducer)});
+}
+
+void verify_parameters(const ProcessGroup& group, const TensorList& parameters) {
+  c10d::verify_params_across_processes(group.inner, parameters.inner, std::nullopt);
+}
+
+void broadcast_coalesced(const ProcessGroup& group, const TensorList& tensors, size_t buffer_bytes, int32_t root) {
+  c10d::broadcast_coalesced(group.inner, tensors.inner, buffer_bytes, root);
+}
+
+}  // namespace trainloop_c10d

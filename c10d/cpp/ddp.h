@@ -1,0 +1,30 @@
+// c10d's Reducer: buckets of gradients, all-reduced while the backward pass goes on.
+#pragma once
+#include <torch/csrc/distributed/c10d/reducer.hpp>
+
+#include "process_group.h"
+
+namespace trainloop_c10d {
+
+struct Reducer {
+  std::unique_ptr<c10d::Reducer> inner;
+
+  bool rebuild_buckets() const { return inner->rebuild_buckets(); }
+  void prepare_for_forward() const { inner->prepare_for_forward(); }
+  void prepare_for_backward(const TensorList& outputs) const { inner->prepare_for_backward(outputs.inner); }
+  size_t bucket_count() const { return inner->get_grad_buckets().size(); }
+};
+
+std::unique_ptr<Reducer> new_reducer(
+    const ProcessGroup& group,
+    const TensorList& parameters,
+    rust::Slice<const rust::String> names,
+    size_t first_bucket_bytes,
+    size_t bucket_bytes,
+    bool find_unused_parameters,
+    bool gradient_as_bucket_view);
+
+void verify_parameters(const ProcessGroup& group, const TensorList& parameters);
+void broadcast_coalesced(const ProcessGroup& group, const TensorList& tensors, size_t buffer_bytes, int32_t root);
+
+}  // namespace trainloop_c10d

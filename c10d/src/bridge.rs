@@ -1,0 +1,105 @@
+//! The border with C++: one function here for each in `cpp/`.
+//!
+//! `Tensor` is libtorch's `at::Tensor`, the same type that lies behind [`tch::Tensor`]; `tensors` goes between the two.
+
+#[cxx::bridge(namespace = "trainloop_c10d")]
+#[allow(unreachable_pub, clippy::too_many_arguments)]
+pub(crate) mod ffi {
+    unsafe extern "C++" {
+        include!("tensors.h");
+        type Tensor;
+        type TensorList;
+        fn new_tensor_list() -> UniquePtr<TensorList>;
+        fn push(self: Pin<&mut TensorList>, tensor: &Tensor);
+        fn len(self: &TensorList) -> usize;
+        fn get(self: &TensorList, index: usize) -> Result<UniquePtr<Tensor>>;
+
+        include!("store.h");
+        type Store;
+        fn new_file_store(path: &str, world_size: i32) -> Result<UniquePtr<Store>>;
+        fn new_tcp_store(host: &str, port: u16, is_server: bool, timeout_ms: i64) -> Result<UniquePtr<Store>>;
+        fn new_prefix_store(prefix: &str, store: &Store) -> Result<UniquePtr<Store>>;
+        fn tcp_store_port(store: &Store) -> Result<u16>;
+        fn set(self: &Store, key: &str, value: &[u8]) -> Result<()>;
+        fn get(self: &Store, key: &str) -> Result<Vec<u8>>;
+        fn add(self: &Store, key: &str, amount: i64) -> Result<i64>;
+        fn wait(self: &Store, keys: &[String], timeout_ms: i64) -> Result<()>;
+        fn check(self: &Store, key: &str) -> Result<bool>;
+        fn delete_key(self: &Store, key: &str) -> Result<bool>;
+        fn set_timeout(self: &Store, timeout_ms: i64) -> Result<()>;
+
+        include!("process_group.h");
+        type ProcessGroup;
+        fn new_gloo_group(
+            store: &Store,
+            rank: i32,
+            world_size: i32,
+            timeout_ms: i64,
+            hostname: &str,
+        ) -> Result<UniquePtr<ProcessGroup>>;
+        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<()>;
+        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<()>;
+        fn all_gather(self: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<TensorList>>;
+        fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
+        fn set_timeout(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
+
+        include!("ddp.h");
+        type Reducer;
+        fn new_reducer(
+            group: &ProcessGroup,
+            parameters: &TensorList,
+            names: &[String],
+            first_bucket_bytes: usize,
+            bucket_bytes: usize,
+            find_unused_parameters: bool,
+            gradient_as_bucket_view: bool,
+        ) -> Result<UniquePtr<Reducer>>;
+        fn rebuild_buckets(self: &Reducer) -> Result<bool>;
+        fn prepare_for_forward(self: &Reducer) -> Result<()>;
+        fn prepare_for_backward(self: &Reducer, outputs: &TensorList) -> Result<()>;
+        fn bucket_count(self: &Reducer) -> Result<usize>;
+        fn verify_parameters(group: &ProcessGroup, parameters: &TensorList) -> Result<()>;
+        fn broadcast_coalesced(
+            group: &ProcessGroup,
+            tensors: &TensorList,
+            buffer_bytes: usize,
+            root: i32,
+        ) -> Result<()>;
+
+        include!("aten.h");
+        fn fused_sgd(
+            parameters: &TensorList,
+            gradients: &TensorList,
+            momentum_buffers: &TensorList,
+            lr: f64,
+            momentum: f64,
+            dampening: f64,
+            weight_decay: f64,
+            nesterov: bool,
+            maximize: bool,
+            is_first_step: bool,
+        ) -> Result<()>;
+        fn fused_adam(
+            parameters: &TensorList,
+            gradients: &TensorList,
+            exp_avgs: &TensorList,
+            exp_avg_sqs: &TensorList,
+            max_exp_avg_sqs: &TensorList,
+            steps: &TensorList,
+            lr: f64,
+            beta1: f64,
+            beta2: f64,
+            weight_decay: f64,
+            eps: f64,
+            amsgrad: bool,
+            maximize: bool,
+            decoupled: bool,
+        ) -> Result<()>;
+        fn clear_grad(tensor: &Tensor) -> Result<()>;
+        fn is_grad_enabled() -> bool;
+        fn is_same(left: &Tensor, right: &Tensor) -> bool;
+        fn foreach_norm(tensors: &TensorList, order: f64) -> Result<UniquePtr<TensorList>>;
+        fn foreach_mul(tensors: &TensorList, factor: &Tensor) -> Result<()>;
+        fn randperm(n: i64, seed: u64) -> Result<UniquePtr<Tensor>>;
+    }
+}

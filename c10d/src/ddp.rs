@@ -1,0 +1,153 @@
+//! Gradients averaged over ranks while the backward pass goes on.
+
+use cxx::UniquePtr;
+use tch::Tensor;
+
+use crate::bridge::ffi;
+use crate::error::{During, Error, Result};
+use crate::process_group::ProcessGroup;
+use crate::{aten, tensors};
+
+/// How parameters and buffers are broadcast at the start: in pieces of this many bytes, as PyTorch does.
+const BROADCAST_BYTES: usize = 250 * 1024 * 1024;
+
+/// The options of [`DistributedDataParallel`], with PyTorch's defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DdpOptions {
+    /// The size of the first bucket, in bytes: small, so that the first all-reduce begins early.
+    pub first_bucket_bytes: usize,
+    /// The size of the other buckets, in bytes.
+    pub bucket_bytes: usize,
+    /// Allow parameters that a forward pass does not use; costs a walk of the graph at every step.
+    pub find_unused_parameters: bool,
+    /// Let gradients be views of the buckets: saves a copy of all gradients.
+    pub gradient_as_bucket_view: bool,
+    /// Broadcast rank 0's buffers (such as running means) before every forward pass.
+    pub broadcast_buffers: bool,
+}
+
+impl Default for DdpOptions {
+    fn default() -> Self {
+        Self {
+            first_bucket_bytes: 1024 * 1024,
+            bucket_bytes: 25 * 1024 * 1024,
+            find_unused_parameters: false,
+            gradient_as_bucket_view: false,
+            broadcast_buffers: true,
+        }
+    }
+}
+
+/// Averages gradients over the ranks of a group during the backward pass, in buckets, by libtorch's own `Reducer`.
+/// See `torch.nn.parallel.DistributedDataParallel` and Li et al., *PyTorch Distributed: Experiences on Accelerating
+/// Data Parallel Training*, VLDB 2020.
+///
+/// Around each forward pass: [`before_forward`](Self::before_forward), the pass, [`after_forward`](Self::after_forward);
+/// then `backward` fills the gradients with their mean over ranks. A failed all-reduce is an error of
+/// `Tensor::f_backward` (tch's `backward` panics on it).
+pub struct DistributedDataParallel {
+    // Declared before the tensors and the group: the reducer takes its hooks off the parameters first.
+    reducer: UniquePtr<ffi::Reducer>,
+    buffers: Vec<Tensor>,
+    group: std::rc::Rc<ProcessGroup>,
+    options: DdpOptions,
+}
+
+impl std::fmt::Debug for DistributedDataParallel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DistributedDataParallel")
+            .field("group", &self.group)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DistributedDataParallel {
+    /// Makes all ranks' parameters and buffers equal to rank 0's and hooks on to the parameters' gradients.
+    ///
+    /// `parameters` are the trainable ones with their names, in the same order on every rank.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where there is no parameter or a bucket has no size; [`Error::Torch`] where parameters differ
+    /// between ranks in number, shape or dtype; the errors of a broadcast.
+    pub fn new(
+        group: std::rc::Rc<ProcessGroup>,
+        parameters: &[(String, Tensor)],
+        buffers: Vec<Tensor>,
+        options: DdpOptions,
+    ) -> Result<Self> {
+        const OPERATION: &str = "DistributedDataParallel::new";
+        if parameters.is_empty() {
+            return Err(Error::argument(
+                OPERATION,
+                "the model has no trainable parameter, so there is no gradient to average",
+            ));
+        }
+        if options.first_bucket_bytes == 0 || options.bucket_bytes == 0 {
+            return Err(Error::argument(OPERATION, "a bucket of 0 bytes holds no gradient; give it a size"));
+        }
+        let tensors = tensors::list(parameters.iter().map(|(_, tensor)| tensor));
+        let names: Vec<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
+
+        ffi::verify_parameters(group.bridge(), &tensors).during(OPERATION)?;
+        let detached: Vec<Tensor> = parameters.iter().map(|(_, tensor)| tensor.detach()).collect();
+        let all = tensors::list(detached.iter().chain(&buffers));
+        ffi::broadcast_coalesced(group.bridge(), &all, BROADCAST_BYTES, 0).during(OPERATION)?;
+
+        let reducer = ffi::new_reducer(
+            group.bridge(),
+            &tensors,
+            &names,
+            options.first_bucket_bytes,
+            options.bucket_bytes,
+            options.find_unused_parameters,
+            options.gradient_as_bucket_view,
+        )
+        .during(OPERATION)?;
+        Ok(Self { reducer, buffers, group, options })
+    }
+
+    /// Before a forward pass. Where gradients are off (`tch::no_grad`) nothing is prepared, as in PyTorch.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where the pass before was never finished, as when a parameter had no gradient; the errors of a
+    /// broadcast.
+    pub fn before_forward(&self) -> Result<()> {
+        const OPERATION: &str = "DistributedDataParallel forward";
+        if !aten::is_grad_enabled() {
+            return Ok(());
+        }
+        self.reducer.rebuild_buckets().during(OPERATION)?;
+        self.reducer.prepare_for_forward().during(OPERATION)?;
+        if self.options.broadcast_buffers && !self.buffers.is_empty() {
+            let buffers = tensors::list(&self.buffers);
+            ffi::broadcast_coalesced(self.group.bridge(), &buffers, BROADCAST_BYTES, 0).during(OPERATION)?;
+        }
+        Ok(())
+    }
+
+    /// After a forward pass, with its outputs: what they do not depend on is unused.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where libtorch refuses.
+    pub fn after_forward<'a>(&self, outputs: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
+        if !aten::is_grad_enabled() {
+            return Ok(());
+        }
+        let outputs = if self.options.find_unused_parameters {
+            tensors::list(outputs)
+        } else {
+            // Without outputs libtorch walks no graph.
+            tensors::list([])
+        };
+        self.reducer.prepare_for_backward(&outputs).during("DistributedDataParallel backward")
+    }
+
+    /// How many buckets the gradients lie in.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where libtorch refuses.
+    pub fn bucket_count(&self) -> Result<usize> {
+        self.reducer.bucket_count().during("DistributedDataParallel::bucket_count")
+    }
+}

@@ -1,0 +1,116 @@
+//! One error for everything that libtorch can throw.
+
+/// A [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong in libtorch, by the class of the C++ exception, or an argument that was refused before the call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A store or a collective waited longer than its timeout: `c10d::TimeoutError`.
+    #[error("{operation} timed out: {message}")]
+    Timeout {
+        /// The call, such as `all_reduce`.
+        operation: &'static str,
+        /// libtorch's own words.
+        message: String,
+    },
+    /// The store failed: `c10::DistStoreError`.
+    #[error("{operation} failed in the store: {message}")]
+    Store {
+        /// The call, such as `Store::get`.
+        operation: &'static str,
+        /// libtorch's own words.
+        message: String,
+    },
+    /// A socket failed: `c10::DistNetworkError`.
+    #[error("{operation} failed on the network: {message}")]
+    Network {
+        /// The call, such as `TcpStore::connect`.
+        operation: &'static str,
+        /// libtorch's own words.
+        message: String,
+    },
+    /// The backend failed, as Gloo does when a peer's connection closes.
+    #[error("{operation} failed in the process group: {message}")]
+    Backend {
+        /// The call, such as `all_reduce`.
+        operation: &'static str,
+        /// libtorch's or Gloo's own words.
+        message: String,
+    },
+    /// libtorch refused the call: `c10::Error`, such as a shape or a dtype that does not fit.
+    #[error("{operation}: {message}")]
+    Torch {
+        /// The call, such as `fused_adam`.
+        operation: &'static str,
+        /// libtorch's own words.
+        message: String,
+    },
+    /// An argument that cannot be right; nothing was called.
+    #[error("{operation}: {message}")]
+    Argument {
+        /// The call, such as `ProcessGroup::gloo`.
+        operation: &'static str,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+}
+
+impl Error {
+    /// True where a peer has gone or the network has failed, so that this rank's error is likely another's consequence.
+    #[must_use]
+    pub fn is_peer_failure(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Network { .. } | Self::Backend { .. } => true,
+            Self::Store { .. } | Self::Torch { .. } | Self::Argument { .. } => false,
+        }
+    }
+
+    pub(crate) fn argument(operation: &'static str, message: impl Into<String>) -> Self {
+        Self::Argument { operation, message: message.into() }
+    }
+}
+
+/// Names the call for the errors of a bridge function.
+pub(crate) trait During<T> {
+    fn during(self, operation: &'static str) -> Result<T>;
+}
+
+impl<T> During<T> for Result<T, cxx::Exception> {
+    fn during(self, operation: &'static str) -> Result<T> {
+        self.map_err(|exception| from_message(operation, exception.what()))
+    }
+}
+
+/// Reads the class letter that `trycatch` in `cpp/tensors.h` puts before the message.
+fn from_message(operation: &'static str, what: &str) -> Error {
+    let mut chars = what.chars();
+    let class = chars.next();
+    let message = chars.as_str().trim().to_owned();
+    // Gloo's timeout is a plain exception with these words.
+    let gloo_timeout = matches!(class, Some('X')) && message.contains("Timed out waiting");
+    match class {
+        Some('T') => Error::Timeout { operation, message },
+        _ if gloo_timeout => Error::Timeout { operation, message },
+        Some('S') => Error::Store { operation, message },
+        Some('N') => Error::Network { operation, message },
+        Some('B' | 'X') => Error::Backend { operation, message },
+        _ => Error::Torch { operation, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_letter_chooses_the_variant() {
+        let variant = |what| from_message("op", what);
+        assert_eq!(variant("Tlate"), Error::Timeout { operation: "op", message: "late".into() });
+        assert_eq!(variant("Nreset"), Error::Network { operation: "op", message: "reset".into() });
+        assert_eq!(variant("Cshape"), Error::Torch { operation: "op", message: "shape".into() });
+        assert!(matches!(variant("X[tcp] Timed out waiting 100ms for recv"), Error::Timeout { .. }));
+        assert!(matches!(variant("X[tcp] Connection reset by peer"), Error::Backend { .. }));
+    }
+}

@@ -1,0 +1,27 @@
+//! Safe Rust over libtorch's own distributed library, c10d, for [`tch`] tensors: the engine that PyTorch itself runs on
+//! clusters, with no Python.
+//!
+//! - [`FileStore`], [`TcpStore`], [`PrefixStore`]: where ranks find each other;
+//! - [`ProcessGroup`]: all-reduce, broadcast, all-gather and barrier over Gloo, with timeouts;
+//! - [`DistributedDataParallel`]: gradients averaged during the backward pass by c10d's `Reducer`;
+//! - [`aten`]: the few functions of libtorch that tch lacks.
+//!
+//! Every C++ exception is an [`Error`], by its class. All `unsafe` of the project is in this crate.
+
+pub mod aten;
+mod bridge;
+mod ddp;
+mod error;
+mod process_group;
+mod store;
+mod tensors;
+
+pub use ddp::{DdpOptions, DistributedDataParallel};
+pub use error::{Error, Result};
+pub use process_group::{Interface, ProcessGroup, ReduceOp};
+pub use store::{FileStore, PrefixStore, Store, TcpStore};
+
+/// Whole milliseconds, as c10d counts time; a duration too long for it is as good as for ever.
+fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

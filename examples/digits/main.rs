@@ -1,0 +1,173 @@
+//! Handwritten digits: a small convolutional net, trained on two workers.
+//!
+//!     cargo xtask run digits -- --workers 2 --epochs 8
+
+mod data;
+mod net;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use data::{Digits, SHIPPED, Split};
+use net::Net;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use trainloop::prelude::*;
+
+/// Trains a small convolutional net on handwritten digits.
+#[derive(Parser)]
+struct Options {
+    /// Worker processes; with 0 the loop runs in this process
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Passes over the training data
+    #[arg(long, default_value_t = 8)]
+    epochs: u64,
+    /// Samples in a batch of one worker
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Learning rate
+    #[arg(long, default_value_t = 3e-3)]
+    lr: f64,
+    /// Folder in which runs are kept
+    #[arg(long, default_value = "runs")]
+    storage: PathBuf,
+    /// The run's name; made from the time if there is none
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder with IDX files, such as MNIST's, gzipped or not; the shipped 8×8 digits if there is none
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// One GPU for each worker
+    #[arg(long)]
+    gpu: bool,
+    /// Print one JSON object at the end, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize, Deserialize, Debug, Clone)]
+struct Config {
+    data: PathBuf,
+    epochs: u64,
+    batch_size: usize,
+    lr: f64,
+}
+
+#[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+struct EpochMetrics {
+    epoch: u64,
+    #[metric(reduce = mean)]
+    train_loss: f64,
+    #[metric(reduce = mean)]
+    val_accuracy: f64,
+}
+
+#[train_loop(strategy = ddp)]
+fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
+    let digits = Digits::open(&config.data, Split::Train)?;
+    let size = digits.size();
+    tch::manual_seed(17);
+    let model = ctx.prepare_model(|path| Net::new(path, size))?;
+    let mut optimizer = AdamW::builder(config.lr).build(&model)?;
+    let loader = ctx.prepare_data_loader(DataLoader::builder(digits).batch_size(config.batch_size).shuffle(17))?;
+    let test = Digits::open(&config.data, Split::Test)?;
+    let test = ctx.prepare_data_loader(DataLoader::builder(test).batch_size(256))?;
+
+    for epoch in 0..config.epochs {
+        let mut sums = [0.0, 0.0];
+        for batch in loader.epoch(epoch)? {
+            let batch = batch?;
+            let (images, labels) = (batch.images.to_device(ctx.device()), batch.labels.to_device(ctx.device()));
+            let loss = model.call(|net| net.forward(&images))?.cross_entropy_for_logits(&labels);
+            optimizer.backward_step(&loss)?;
+            sums[0] += f64::try_from(&loss)? * batch.samples() as f64;
+            sums[1] += batch.samples() as f64;
+        }
+        let [loss, samples] = ctx.all_reduce(sums, ReduceOp::Sum)?;
+        let val_accuracy = accuracy(ctx, &model, &test)?;
+        ctx.report(EpochMetrics { epoch: epoch + 1, train_loss: loss / samples, val_accuracy })?;
+    }
+    Ok(())
+}
+
+/// The share of right answers over the whole test set, whichever rank has seen them.
+fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<Digits>) -> Result<f64> {
+    let _no_grad = tch::no_grad_guard();
+    let mut counts = [0.0, 0.0];
+    for batch in test.epoch(0)? {
+        let batch = batch?;
+        let logits = model.call(|net| net.forward(&batch.images.to_device(ctx.device())))?;
+        let right = logits.argmax(-1, false).eq_tensor(&batch.labels.to_device(ctx.device()));
+        // A stand-in has no samples, and counts for nothing.
+        if batch.samples() > 0 {
+            counts[0] += f64::try_from(right.sum(tch::Kind::Double))?;
+            counts[1] += batch.samples() as f64;
+        }
+    }
+    let [right, samples] = ctx.all_reduce(counts, ReduceOp::Sum)?;
+    Ok(right / samples)
+}
+
+#[trainloop::main]
+fn main() -> Result<()> {
+    let options = Options::try_parse().unwrap_or_else(|error| exit_with_usage(&error));
+    let data = options.data.unwrap_or_else(|| PathBuf::from(SHIPPED));
+    // Both are read here once, so that a damaged file is known before a worker starts.
+    for split in [Split::Train, Split::Test] {
+        Digits::open(&data, split)?;
+    }
+    // Workers run where the driver does, but a relative path should mean the same in the run's record, too.
+    let data = data.canonicalize()?;
+
+    let mut run = RunConfig::default().storage(&options.storage).progress(!options.json);
+    if let Some(name) = options.name {
+        run = run.name(name);
+    }
+    let config = Config { data, epochs: options.epochs, batch_size: options.batch_size, lr: options.lr };
+    let outcome = TorchTrainer::<train>::new(config)
+        .scaling(ScalingConfig::workers(options.workers).use_gpu(options.gpu))
+        .run(run)
+        .fit()?;
+
+    if options.json {
+        let line = json!({
+            "run": outcome.path,
+            "metrics": outcome.metrics,
+            "restarts": outcome.restarts,
+            "seconds": outcome.duration.as_secs_f64(),
+        });
+        println!("{line}");
+    } else {
+        summarise(&outcome, options.workers);
+    }
+    Ok(())
+}
+
+fn summarise(outcome: &Outcome<train>, workers: usize) {
+    let seconds = outcome.duration.as_secs_f64();
+    println!();
+    match &outcome.metrics {
+        Some(metrics) => println!(
+            "  {:.1} % of the test digits are read right after {} epochs",
+            metrics.val_accuracy * 100.0,
+            metrics.epoch
+        ),
+        None => println!("  nothing was trained: there were no epochs"),
+    }
+    println!(
+        "  {} in {seconds:.1} s",
+        match workers {
+            0 => "in this process".to_owned(),
+            1 => "1 worker".to_owned(),
+            workers => format!("{workers} workers"),
+        }
+    );
+    println!("  reports and logs are in {}", outcome.path.display());
+}
+
+/// An unknown option ends with 1, as every other mistake; help and version end with 0.
+fn exit_with_usage(error: &clap::Error) -> ! {
+    let _ = error.print();
+    std::process::exit(i32::from(error.use_stderr()));
+}

@@ -1,0 +1,1 @@
+//! Examples of trainloop: `cargo xtask run digits`.

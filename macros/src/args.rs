@@ -1,0 +1,121 @@
+//! The options of attributes: `name = value`, with a comma between.
+
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Ident, Path, Token};
+
+use crate::report::Report;
+
+/// One option as written. Every value that exists so far is a path: a name, or a crate's path.
+pub(crate) struct Setting {
+    pub(crate) name: Ident,
+    pub(crate) value: Path,
+}
+
+impl Parse for Setting {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        // `crate` is a keyword, and the name of an option.
+        let name = input.call(Ident::parse_any)?;
+        if !input.peek(Token![=]) {
+            return Err(syn::Error::new(name.span(), format!("the option `{name}` has no value; write `{name} = …`")));
+        }
+        input.parse::<Token![=]>()?;
+        Ok(Self { name, value: input.parse()? })
+    }
+}
+
+/// The options of one attribute, parsed.
+pub(crate) struct Options(Vec<Setting>);
+
+impl Options {
+    /// Parses `tokens`; what cannot be parsed is reported, and then there are no options.
+    pub(crate) fn parse(tokens: proc_macro2::TokenStream, report: &mut Report) -> Self {
+        let parser = Punctuated::<Setting, Token![,]>::parse_terminated;
+        match syn::parse::Parser::parse2(parser, tokens) {
+            Ok(options) => Self(options.into_iter().collect()),
+            Err(error) => {
+                report.push(error);
+                Self(Vec::new())
+            }
+        }
+    }
+
+    /// Reports options that `place` does not know, and those given twice.
+    pub(crate) fn allow(&self, place: &str, known: &[&str], report: &mut Report) {
+        for (index, option) in self.0.iter().enumerate() {
+            let name = option.name.to_string();
+            if !known.contains(&name.as_str()) {
+                report.at(&option.name, format!("{place} has no option `{name}`{}", suggestion(&name, known)));
+            } else if self.0[..index].iter().any(|other| other.name == option.name) {
+                report.at(&option.name, format!("the option `{name}` is given twice"));
+            }
+        }
+    }
+
+    /// The value of an option.
+    pub(crate) fn get(&self, name: &str) -> Option<&Path> {
+        self.0.iter().find(|option| option.name == name).map(|option| &option.value)
+    }
+
+    /// The place in `values` of an option's value; another value is reported.
+    pub(crate) fn choice(&self, name: &str, values: &[&str], report: &mut Report) -> Option<usize> {
+        let path = self.get(name)?;
+        let written = path.get_ident().map(ToString::to_string).unwrap_or_default();
+        let place = values.iter().position(|value| *value == written);
+        if place.is_none() {
+            report.at(path, format!("there is no such {name}{}", suggestion(&written, values)));
+        }
+        place
+    }
+
+    /// The path of the crate `trainloop`.
+    pub(crate) fn crate_path(&self) -> Path {
+        self.get("crate").cloned().unwrap_or_else(|| syn::parse_quote!(::trainloop))
+    }
+}
+
+/// The nearest name, where `written` looks like a slip, and all that exist.
+fn suggestion(written: &str, names: &[&str]) -> String {
+    let near =
+        nearest(written, names.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let all = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    format!("{near} (there is: {all})")
+}
+
+/// The name that differs least, if it differs by a slip: at most a third of its letters.
+fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, name) = names.into_iter().map(|name| (distance(written, name), name)).min()?;
+    (distance <= 1.max(name.len() / 3)).then_some(name)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, r) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(l != *r);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_is_not() {
+        let names = ["strategy", "crate"];
+        assert_eq!(nearest("stratgey", names), Some("strategy"));
+        assert_eq!(nearest("crat", names), Some("crate"));
+        assert_eq!(nearest("epochs", names), None);
+        assert_eq!(nearest("dpd", ["single", "ddp"]), None);
+        assert_eq!(nearest("dp", ["single", "ddp"]), Some("ddp"));
+    }
+}

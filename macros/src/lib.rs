@@ -1,0 +1,77 @@
+//! The attributes and derives of `trainloop`. Use them through that crate: `use trainloop::prelude::*;`.
+//!
+//! Each goes one way: its arguments are parsed (`args`), the item is taken apart (`ir`), every rule is checked and all
+//! mistakes are gathered (`check`), and only then is anything made (`expand`). On a mistake the item is emitted as it was
+//! written, beside the message: one mistake, one message, and the editor goes on completing inside the body.
+
+mod args;
+mod check;
+mod expand;
+mod ir;
+mod report;
+
+use proc_macro::TokenStream;
+
+/// Makes a function a train loop, which [`TorchTrainer`](../trainloop/trainer/struct.TorchTrainer.html) can run on any
+/// number of workers.
+///
+/// ```ignore
+/// #[train_loop(strategy = ddp)]
+/// fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
+///     // the loop is yours
+///     Ok(())
+/// }
+/// ```
+///
+/// The function stays as it is written and can be called in a test. Beside it the attribute makes a type of the same name,
+/// for `TorchTrainer::<train>::new(config)`, and enters it in the list where worker processes look it up.
+///
+/// The function takes `&mut Context<M>`, where `M: Metrics` is what it reports, and its config, which serde can write and
+/// read; it returns a `Result` with any error and any value that serde can write and read.
+///
+/// | option | values | without it |
+/// |---|---|---|
+/// | `strategy` | `single`, `ddp` | `ddp` |
+/// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
+#[proc_macro_attribute]
+pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::train_loop(args.into(), &item.into()).into()
+}
+
+/// Lets worker processes in: above `fn main` of a binary that calls `fit`.
+///
+/// Workers are the same binary, executed again. In a worker the loop runs and `main`'s body does not. In the driver the
+/// body runs; an error that it returns is printed with its causes, and the exit code is 1, or 130 or 143 where SIGINT or
+/// SIGTERM ended the run.
+///
+/// ```ignore
+/// #[trainloop::main]
+/// fn main() -> trainloop::Result<()> {
+///     // …
+///     Ok(())
+/// }
+/// ```
+///
+/// The option `crate = path` names `trainloop` where it has another name.
+#[proc_macro_attribute]
+pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::main(args.into(), &item.into()).into()
+}
+
+/// Derives `Metrics`: what a train loop reports, and how the ranks' values become the run's.
+///
+/// ```ignore
+/// #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+/// struct EpochMetrics {
+///     epoch: u64, // rank 0's
+///     #[metric(reduce = mean)]
+///     train_loss: f64,
+/// }
+/// ```
+///
+/// A field's `#[metric(reduce = …)]` is `mean` (of `f32` or `f64`), `sum`, `min` or `max` (of a number); a field without
+/// one is rank 0's. `#[metric(crate = path)]` on the struct names `trainloop` where it has another name.
+#[proc_macro_derive(Metrics, attributes(metric))]
+pub fn derive_metrics(item: TokenStream) -> TokenStream {
+    expand::metrics(item.into()).into()
+}

@@ -1,0 +1,74 @@
+//! What generated code calls; no promise of stability.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+pub use inventory;
+
+pub use crate::error::BoxError;
+pub use crate::metric::reduce::{first, max, mean, min, sum};
+pub use crate::metric::{Metrics, Ranks};
+pub use crate::strategy::Strategy;
+pub use crate::trainer::registry::Registration;
+pub use crate::trainer::{ContextParam, LoopConfig, LoopReturn, TrainLoop};
+pub use crate::worker::{Context, Seat};
+
+/// Set by `main`: this binary, executed again, becomes a worker.
+static MAIN_IS_OURS: AtomicBool = AtomicBool::new(false);
+/// The signal that ended the last run, or 0.
+static INTERRUPTED: AtomicI32 = AtomicI32::new(0);
+
+pub(crate) fn main_is_ours() -> bool {
+    MAIN_IS_OURS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn note_interrupt(signal: i32) {
+    INTERRUPTED.store(signal, Ordering::Relaxed);
+}
+
+/// What `#[trainloop::main]` makes of `main`: a worker process works and ends here; otherwise the body runs.
+pub fn main<R: MainReturn>(body: impl FnOnce() -> R) -> ExitCode {
+    if let Some(invitation) = crate::worker::invitation() {
+        crate::worker::enter(&invitation);
+    }
+    MAIN_IS_OURS.store(true, Ordering::Relaxed);
+    body().exit_code()
+}
+
+/// What a `main` with `#[trainloop::main]` may return.
+#[diagnostic::on_unimplemented(
+    message = "a main function with `#[trainloop::main]` cannot return `{Self}`",
+    note = "return nothing, an `ExitCode`, or a `Result<(), E>` whose error converts into `Box<dyn Error + Send + Sync>`"
+)]
+pub trait MainReturn {
+    /// Prints an error, if it is one, and gives the process's exit code.
+    fn exit_code(self) -> ExitCode;
+}
+
+impl MainReturn for () {
+    fn exit_code(self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+impl MainReturn for ExitCode {
+    fn exit_code(self) -> ExitCode {
+        self
+    }
+}
+
+impl<T: MainReturn, E: Into<BoxError>> MainReturn for Result<T, E> {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Ok(value) => value.exit_code(),
+            Err(error) => {
+                eprintln!("error: {}", crate::error::with_causes(error.into().as_ref()));
+                match INTERRUPTED.load(Ordering::Relaxed) {
+                    0 => ExitCode::FAILURE,
+                    // As a shell counts: 130 for SIGINT, 143 for SIGTERM.
+                    signal => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+                }
+            }
+        }
+    }
+}

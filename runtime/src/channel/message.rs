@@ -1,0 +1,100 @@
+//! What controller and workers say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use super::Token;
+
+/// From a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToController {
+    Hello(Hello),
+    /// One `ctx.report`: its number on this rank, from 0, and the metrics as `MessagePack`.
+    Report {
+        index: u64,
+        #[serde(with = "serde_bytes_vec")]
+        metrics: Vec<u8>,
+    },
+    /// How far the loader is in its epoch; for the eye alone.
+    Progress {
+        done: u64,
+        total: u64,
+    },
+    /// The loop returned this, as `MessagePack`.
+    Finished {
+        #[serde(with = "serde_bytes_vec")]
+        output: Vec<u8>,
+    },
+    Failed(Failure),
+}
+
+/// The first frame of a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) token: Token,
+    pub(crate) rank: usize,
+}
+
+/// Why a worker's loop ended without a result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// File and line of a panic.
+    pub(crate) location: Option<String>,
+    /// The error looks like the consequence of a peer's end.
+    pub(crate) peer_failure: bool,
+    /// How many reports this rank had made.
+    pub(crate) reports: u64,
+}
+
+/// To a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    Start(Box<Start>),
+}
+
+/// Everything that a worker needs to begin.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) loop_name: String,
+    #[serde(with = "serde_bytes_vec")]
+    pub(crate) config: Vec<u8>,
+    pub(crate) world_size: usize,
+    pub(crate) local_rank: usize,
+    pub(crate) generation: u64,
+    /// The file of the group's store.
+    pub(crate) store: String,
+    pub(crate) use_gpu: bool,
+    pub(crate) ddp: bool,
+    pub(crate) collective_timeout_ms: u64,
+    pub(crate) run_name: String,
+}
+
+/// Bytes as `MessagePack`'s own byte string, not as a list of numbers.
+mod serde_bytes_vec {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
+                Ok(bytes)
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes)
+    }
+}

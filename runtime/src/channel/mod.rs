@@ -1,0 +1,12 @@
+//! The control channel: frames between the controller and its workers over a private socket.
+//!
+//! A worker connects, says [`Hello`](message::Hello) with the run's token, and is given its [`Start`](message::Start).
+//! From then on it pushes what happens; nobody polls.
+
+mod frame;
+mod message;
+mod token;
+
+pub(crate) use frame::{Decoder, decode, encode, read_frame, write_frame};
+pub(crate) use message::{Failure, Hello, Start, ToController, ToWorker};
+pub(crate) use token::Token;

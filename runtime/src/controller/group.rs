@@ -1,0 +1,393 @@
+//! One generation of workers, from their start to their end.
+
+use std::collections::HashMap;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use mio::net::{UnixListener, UnixStream};
+use mio::{Events, Interest, Poll};
+
+use super::failure::{FailureKind, RunFailure, Seen, cause};
+use super::member::{Member, Phase};
+use super::output::RankLog;
+use super::reports::Reports;
+use super::signals::Signals;
+use super::wakeups::Source;
+use crate::channel::{Decoder, Failure, Start, ToController, ToWorker, Token, write_frame};
+use crate::error::{Error, Result};
+use crate::launch::{Invitation, LocalLauncher};
+use crate::log::{Console, Stream};
+
+/// Ranks that fail within this time of the first are heard before the group is ended: the cause may be among them.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Where only consequences have been seen, the cause is waited for so long.
+const SETTLE_FOR_CAUSE: Duration = Duration::from_secs(1);
+/// A rank whose loop has returned may take so long to end.
+const LEAVE: Duration = Duration::from_secs(10);
+/// A hello is far shorter; a stranger that sends more is no worker.
+const MAX_HELLO: usize = 4096;
+
+/// What a generation is to do.
+pub(crate) struct Job<'a> {
+    pub(crate) start: Start,
+    pub(crate) start_timeout: Duration,
+    pub(crate) logs: &'a Path,
+    pub(crate) run: &'a Path,
+    pub(crate) reports: Reports,
+    pub(crate) console: Console,
+}
+
+/// A generation that ended well.
+pub(crate) struct Ended {
+    /// What rank 0's loop returned, encoded.
+    pub(crate) output: Vec<u8>,
+    /// How many reports all ranks made.
+    pub(crate) rounds: u64,
+}
+
+/// Starts the workers and stays with them until the last has ended.
+pub(crate) fn run(job: Job<'_>) -> Result<Ended> {
+    let mut group = Group::start(job)?;
+    let result = group.serve();
+    // Whatever has happened, no process is left behind.
+    group.end();
+    result
+}
+
+struct Group<'a> {
+    job: Job<'a>,
+    poll: Poll,
+    listener: UnixListener,
+    signals: Signals,
+    token: Token,
+    members: Vec<Member>,
+    strangers: HashMap<usize, (UnixStream, Decoder)>,
+    next_stranger: usize,
+    failures: Vec<Seen>,
+    /// When the group is to be ended.
+    end_at: Option<Instant>,
+    start_by: Instant,
+    /// Since when nothing but the ends of processes is awaited.
+    leaving_since: Option<Instant>,
+}
+
+impl<'a> Group<'a> {
+    fn start(job: Job<'a>) -> Result<Self> {
+        let token = Token::random()?;
+        // The name is no secret; the token is. A part of another token makes it unique.
+        let socket = format!("trainloop-{}-{}", std::process::id(), &Token::random()?.text()[..16]);
+        let start = || -> std::io::Result<_> {
+            let poll = Poll::new()?;
+            let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(&socket)?)?;
+            listener.set_nonblocking(true)?;
+            let mut listener = UnixListener::from_std(listener);
+            poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
+            let signals = Signals::register(poll.registry())?;
+            Ok((poll, listener, signals))
+        };
+        let (poll, listener, signals) =
+            start().map_err(|error| Error::channel(format!("cannot listen for workers: {error}")))?;
+        let mut group = Self {
+            start_by: Instant::now() + job.start_timeout,
+            job,
+            poll,
+            listener,
+            signals,
+            token,
+            members: Vec::new(),
+            strangers: HashMap::new(),
+            next_stranger: 0,
+            failures: Vec::new(),
+            end_at: None,
+            leaving_since: None,
+        };
+        // Where one cannot be started, dropping the group ends the others.
+        group.spawn(&socket)?;
+        Ok(group)
+    }
+
+    fn spawn(&mut self, socket: &str) -> Result<()> {
+        let world_size = self.job.start.world_size;
+        let launcher = LocalLauncher::new(world_size)?;
+        for rank in 0..world_size {
+            let log = RankLog::create(rank, self.job.logs.join(format!("rank-{rank}.log")))?;
+            let child = launcher.spawn(&Invitation {
+                rank,
+                driver: std::process::id() as i32,
+                socket: socket.to_owned(),
+                token: self.token.clone(),
+            })?;
+            self.members.push(Member::new(rank, child, log, self.poll.registry())?);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<Ended> {
+        let mut events = Events::with_capacity(256);
+        loop {
+            if self.members.iter().all(Member::is_gone) {
+                return self.outcome();
+            }
+            let timeout = self.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::channel(format!("cannot wait for the workers: {error}"))),
+            }
+            for event in &events {
+                match Source::of(event.token()) {
+                    Some(source) => self.wake(source)?,
+                    None => tracing::warn!("an event of an unknown source: {event:?}"),
+                }
+            }
+            self.job.reports.flush()?;
+            self.pass_deadlines();
+        }
+    }
+
+    fn wake(&mut self, source: Source) -> Result<()> {
+        match source {
+            Source::Listener => self.accept(),
+            Source::Signal(signal) => {
+                if self.signals.take(signal) {
+                    crate::__private::note_interrupt(signal as i32);
+                    return Err(Error::Interrupted { signal: signal as i32, run: self.job.run.to_owned() });
+                }
+            }
+            Source::Stranger(number) => self.greet(number)?,
+            Source::Channel(rank) => {
+                self.members[rank].flush();
+                self.hear(rank)?;
+            }
+            Source::Stdout(rank) => self.members[rank].read_output(Stream::Stdout, &self.job.console),
+            Source::Stderr(rank) => self.members[rank].read_output(Stream::Stderr, &self.job.console),
+            Source::Process(rank) => self.bury(rank)?,
+        }
+        Ok(())
+    }
+
+    /// The next time at which something is to be done without an event.
+    fn deadline(&self) -> Option<Instant> {
+        let starting = self.members.iter().any(|member| member.phase == Phase::Starting);
+        let joined_by = starting.then_some(self.start_by);
+        let left_by = self.leaving_since.map(|since| since + LEAVE);
+        [self.end_at, joined_by, left_by].into_iter().flatten().min()
+    }
+
+    fn pass_deadlines(&mut self) {
+        let now = Instant::now();
+        if now >= self.start_by && self.failures.is_empty() {
+            let late = self.members.iter().find(|member| member.phase == Phase::Starting);
+            if let Some(rank) = late.map(|member| member.rank) {
+                self.fail(Seen { rank, kind: FailureKind::NotStarted, peer_failure: false, reports: 0 });
+            }
+        }
+        let stuck = self.leaving_since.is_some_and(|since| now >= since + LEAVE);
+        if stuck || self.end_at.is_some_and(|at| now >= at) {
+            self.end_at = None;
+            for member in &self.members {
+                member.kill();
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        // Edge-triggered: take all that wait.
+        while let Ok((mut stream, _)) = self.listener.accept() {
+            let number = self.next_stranger;
+            self.next_stranger += 1;
+            let token = Source::Stranger(number).token();
+            if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_ok() {
+                self.strangers.insert(number, (stream, Decoder::default()));
+            }
+        }
+    }
+
+    /// A connection that has sent something: a worker with the right token takes its seat, anybody else is shown out.
+    fn greet(&mut self, number: usize) -> Result<()> {
+        use std::io::Read;
+        let Some((stream, decoder)) = self.strangers.get_mut(&number) else { return Ok(()) };
+        let mut buffer = [0; 1024];
+        let mut open = true;
+        while open && decoder.len() <= MAX_HELLO {
+            match stream.read(&mut buffer) {
+                Ok(0) => open = false,
+                Ok(read) => decoder.push(&buffer[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(_) => open = false,
+            }
+        }
+        let rank = match decoder.next() {
+            Ok(None) if open && decoder.len() <= MAX_HELLO => return Ok(()),
+            Ok(Some(ToController::Hello(hello))) if hello.token.matches(&self.token) => Some(hello.rank),
+            _ => None,
+        };
+        let seat = rank.filter(|&rank| self.members.get(rank).is_some_and(|member| member.phase == Phase::Starting));
+        let (Some((stream, decoder)), Some(rank)) = (self.strangers.remove(&number), seat) else {
+            tracing::warn!("a connection that is no worker of this run was closed");
+            return Ok(());
+        };
+        let member = &mut self.members[rank];
+        member
+            .attach(stream, decoder, self.poll.registry())
+            .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
+        let mut frame = Vec::new();
+        let start = Start { local_rank: rank, ..self.job.start.clone() };
+        write_frame(&mut frame, &ToWorker::Start(Box::new(start)))?;
+        member.send(&frame);
+        self.hear(rank)
+    }
+
+    /// Takes all messages of a rank.
+    fn hear(&mut self, rank: usize) -> Result<()> {
+        self.members[rank].receive();
+        loop {
+            let message = match self.members[rank].receive().next() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let kind = FailureKind::Error(format!("sent a message that cannot be read: {error}"));
+                    let reports = self.members[rank].reports;
+                    self.members[rank].phase = Phase::Failed;
+                    self.fail(Seen { rank, kind, peer_failure: false, reports });
+                    return Ok(());
+                }
+            };
+            self.take(rank, message)?;
+        }
+    }
+
+    fn take(&mut self, rank: usize, message: ToController) -> Result<()> {
+        let member = &mut self.members[rank];
+        match message {
+            ToController::Report { index, metrics } => {
+                member.reports = index + 1;
+                if let Some((index, reduced)) = self.job.reports.add(rank, index, metrics)? {
+                    self.job.console.report(index, &reduced);
+                }
+                self.check_for_early_returns();
+            }
+            ToController::Progress { done, total } => self.job.console.progress(done, total),
+            ToController::Finished { output } => {
+                member.phase = Phase::Finished(output);
+                self.check_for_early_returns();
+                if self.members.iter().all(|member| matches!(member.phase, Phase::Finished(_))) {
+                    self.leaving_since.get_or_insert_with(Instant::now);
+                }
+            }
+            ToController::Failed(failure) => {
+                member.phase = Phase::Failed;
+                self.fail(seen(rank, failure));
+            }
+            ToController::Hello(_) => tracing::warn!("rank {rank} said hello twice"),
+        }
+        Ok(())
+    }
+
+    /// A rank that returned can never make the reports that another has already made.
+    fn check_for_early_returns(&mut self) {
+        let most = self.members.iter().map(|member| member.reports).max().unwrap_or(0);
+        let early =
+            self.members.iter().find(|member| matches!(member.phase, Phase::Finished(_)) && member.reports < most);
+        if let Some(&Member { rank, reports, .. }) = early {
+            self.fail(Seen { rank, kind: FailureKind::ReturnedEarly, peer_failure: false, reports });
+        }
+    }
+
+    /// A process has ended.
+    fn bury(&mut self, rank: usize) -> Result<()> {
+        let status = self.members[rank]
+            .reap()
+            .map_err(|error| Error::channel(format!("cannot wait for rank {rank}: {error}")))?;
+        let Some(status) = status else { return Ok(()) };
+        // What it said before its end counts.
+        self.hear(rank)?;
+        let member = &mut self.members[rank];
+        member.drain_output(&self.job.console);
+        if matches!(member.phase, Phase::Starting | Phase::Running) {
+            member.phase = Phase::Failed;
+            let reports = member.reports;
+            self.fail(Seen { rank, kind: ending(status), peer_failure: false, reports });
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: Seen) {
+        if self.failures.iter().any(|seen| seen.rank == failure.rank) {
+            return;
+        }
+        let patience = if failure.peer_failure { SETTLE_FOR_CAUSE } else { SETTLE };
+        let end_at = Instant::now() + patience;
+        if self.failures.is_empty() {
+            self.end_at = Some(end_at);
+        } else {
+            self.end_at = self.end_at.map(|at| at.min(end_at));
+        }
+        self.failures.push(failure);
+    }
+
+    /// After the last process's end.
+    fn outcome(&mut self) -> Result<Ended> {
+        self.job.reports.flush()?;
+        let returned: Vec<(usize, u64)> = self
+            .members
+            .iter()
+            .filter(|member| matches!(member.phase, Phase::Finished(_)))
+            .map(|member| (member.rank, member.reports))
+            .collect();
+        if let Some(first) = cause(&self.failures, &returned) {
+            let consequences =
+                self.failures.iter().filter(|seen| seen.peer_failure && seen.rank != first.rank).map(|seen| seen.rank);
+            let log = &self.members[first.rank].log;
+            return Err(Error::Run(Box::new(RunFailure {
+                rank: first.rank,
+                kind: first.kind,
+                reports: first.reports,
+                consequences: consequences.collect(),
+                log_tail: log.tail(),
+                log: log.path(),
+            })));
+        }
+        match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
+            Phase::Finished(output) => Ok(Ended { output, rounds: self.job.reports.rounds() }),
+            phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
+        }
+    }
+
+    fn end(&mut self) {
+        for member in &self.members {
+            member.kill();
+        }
+        for member in &mut self.members {
+            member.kill_and_wait();
+            member.drain_output(&self.job.console);
+        }
+    }
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn seen(rank: usize, failure: Failure) -> Seen {
+    let Failure { message, location, peer_failure, reports } = failure;
+    let kind = match location {
+        Some(location) => FailureKind::Panic { message, location },
+        None => FailureKind::Error(message),
+    };
+    Seen { rank, kind, peer_failure, reports }
+}
+
+fn ending(status: ExitStatus) -> FailureKind {
+    match status.signal() {
+        Some(signal) => FailureKind::Signal(signal),
+        None => FailureKind::Exit(status.code().unwrap_or(-1)),
+    }
+}

@@ -1,0 +1,221 @@
+//! One worker as the controller sees it: its process, its channel, its output.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Child, ExitStatus};
+
+use mio::net::UnixStream;
+use mio::unix::SourceFd;
+use mio::unix::pipe::Receiver;
+use mio::{Interest, Registry};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use super::output::RankLog;
+use super::wakeups::Source;
+use crate::channel::Decoder;
+use crate::error::{Error, Result};
+use crate::log::{Console, Stream};
+
+/// Where a rank is in its life.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Started, and not yet heard of.
+    Starting,
+    Running,
+    /// The loop returned this.
+    Finished(Vec<u8>),
+    Failed,
+}
+
+/// One worker.
+pub(super) struct Member {
+    pub(super) rank: usize,
+    pub(super) phase: Phase,
+    pub(super) reports: u64,
+    pub(super) log: RankLog,
+    /// How the process ended.
+    pub(super) status: Option<ExitStatus>,
+    child: Child,
+    pidfd: OwnedFd,
+    channel: Option<UnixStream>,
+    decoder: Decoder,
+    outbox: Vec<u8>,
+    stdout: Option<Receiver>,
+    stderr: Option<Receiver>,
+}
+
+impl Member {
+    pub(super) fn new(rank: usize, mut child: Child, log: RankLog, registry: &Registry) -> Result<Self> {
+        let watched = (|| {
+            let pidfd = rustix::process::pidfd_open(pid(&child), PidfdFlags::empty())?;
+            let source = Source::Process(rank).token();
+            registry.register(&mut SourceFd(&pidfd.as_raw_fd()), source, Interest::READABLE)?;
+            let mut stdout = child.stdout.take().map(Receiver::from);
+            let mut stderr = child.stderr.take().map(Receiver::from);
+            for (pipe, source) in [(&mut stdout, Source::Stdout(rank)), (&mut stderr, Source::Stderr(rank))] {
+                if let Some(pipe) = pipe {
+                    pipe.set_nonblocking(true)?;
+                    registry.register(pipe, source.token(), Interest::READABLE)?;
+                }
+            }
+            Ok((pidfd, stdout, stderr))
+        })();
+        match watched {
+            Ok((pidfd, stdout, stderr)) => Ok(Self {
+                rank,
+                phase: Phase::Starting,
+                reports: 0,
+                log,
+                status: None,
+                child,
+                pidfd,
+                channel: None,
+                decoder: Decoder::default(),
+                outbox: Vec::new(),
+                stdout,
+                stderr,
+            }),
+            Err(error) => {
+                kill_group(&child);
+                let _ = child.wait();
+                let error: std::io::Error = error;
+                Err(Error::channel(format!(
+                    "cannot watch the process of rank {rank}: {error}; Linux 5.3 or later is needed"
+                )))
+            }
+        }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.status.is_some()
+    }
+
+    /// Takes over the connection on which this rank has said hello; `decoder` may hold more.
+    pub(super) fn attach(
+        &mut self,
+        mut channel: UnixStream,
+        decoder: Decoder,
+        registry: &Registry,
+    ) -> std::io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.reregister(&mut channel, Source::Channel(self.rank).token(), interest)?;
+        self.channel = Some(channel);
+        self.decoder = decoder;
+        self.phase = Phase::Running;
+        Ok(())
+    }
+
+    /// Queues bytes and writes as many as the socket takes now; the rest goes when it is writable.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.outbox.extend_from_slice(bytes);
+        self.flush();
+    }
+
+    pub(super) fn flush(&mut self) {
+        let Some(channel) = &mut self.channel else { return };
+        while !self.outbox.is_empty() {
+            match channel.write(&self.outbox) {
+                Ok(written) => drop(self.outbox.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Full: an event will come. Closed: the process's end will.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads all that the channel has, and gives the decoder to take messages from.
+    pub(super) fn receive(&mut self) -> &mut Decoder {
+        if let Some(channel) = &mut self.channel {
+            let mut buffer = [0; 16 * 1024];
+            loop {
+                match channel.read(&mut buffer) {
+                    Ok(0) => {
+                        self.channel = None;
+                        break;
+                    }
+                    Ok(read) => self.decoder.push(&buffer[..read]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        self.channel = None;
+                        break;
+                    }
+                }
+            }
+        }
+        &mut self.decoder
+    }
+
+    /// Takes what the worker has printed.
+    pub(super) fn read_output(&mut self, stream: Stream, console: &Console) {
+        let pipe = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let Some(reader) = pipe else { return };
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => self.log.take(stream, &buffer[..read], console),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => break,
+            }
+        }
+        *pipe = None;
+        self.log.end(stream, console);
+    }
+
+    /// After the process's end: whatever is left in its pipes.
+    pub(super) fn drain_output(&mut self, console: &Console) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            self.read_output(stream, console);
+            self.log.end(stream, console);
+        }
+    }
+
+    /// Sees whether the process has ended, and ends what it left behind in its process group.
+    pub(super) fn reap(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        if self.status.is_some() {
+            return Ok(self.status);
+        }
+        // While the process is not waited for, no other can take its number.
+        if has_ended(&self.pidfd) {
+            kill_group(&self.child);
+            self.status = Some(self.child.wait()?);
+        }
+        Ok(self.status)
+    }
+
+    /// Ends the process and all that it started.
+    pub(super) fn kill(&self) {
+        if !self.is_gone() {
+            kill_group(&self.child);
+        }
+    }
+
+    /// [`kill`](Self::kill), and waits until it is gone.
+    pub(super) fn kill_and_wait(&mut self) {
+        if !self.is_gone() {
+            kill_group(&self.child);
+            self.status = self.child.wait().ok();
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    // A child's number is positive; process 1 never is one.
+    Pid::from_raw(child.id() as i32).unwrap_or(Pid::INIT)
+}
+
+fn kill_group(child: &Child) {
+    // The worker leads a process group of its own. It is gone already where this fails.
+    let _ = rustix::process::kill_process_group(pid(child), Signal::KILL);
+}
+
+/// A pidfd is readable once its process has ended.
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+    matches!(rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())), Ok(1..))
+}

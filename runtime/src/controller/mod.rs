@@ -1,0 +1,17 @@
+//! The driver's side of a run: one loop over one poll, however many workers there are.
+//!
+//! Workers push; the controller sees a report, an error, a closed channel, the end of a process at once.
+
+mod failure;
+mod group;
+mod member;
+mod output;
+mod records;
+mod reports;
+mod signals;
+mod wakeups;
+
+pub use failure::{FailureKind, RunFailure};
+pub(crate) use group::{Ended, Job, run};
+pub(crate) use records::record;
+pub(crate) use reports::{Reduce, Reports};

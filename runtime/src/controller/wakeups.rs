@@ -1,0 +1,61 @@
+//! What the controller's poll can wake up for.
+
+use mio::Token;
+
+/// A source of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Listener,
+    /// A signal to this process, by its number.
+    Signal(usize),
+    /// A connection that has not yet said who it is.
+    Stranger(usize),
+    Channel(usize),
+    Stdout(usize),
+    Stderr(usize),
+    Process(usize),
+}
+
+impl Source {
+    /// The kind in the low bits, the number above.
+    pub(super) fn token(self) -> Token {
+        let (kind, number) = match self {
+            Self::Listener => (0, 0),
+            Self::Signal(number) => (1, number),
+            Self::Stranger(number) => (2, number),
+            Self::Channel(rank) => (3, rank),
+            Self::Stdout(rank) => (4, rank),
+            Self::Stderr(rank) => (5, rank),
+            Self::Process(rank) => (6, rank),
+        };
+        Token(number * 8 + kind)
+    }
+
+    pub(super) fn of(token: Token) -> Option<Self> {
+        let number = token.0 / 8;
+        Some(match token.0 % 8 {
+            0 => Self::Listener,
+            1 => Self::Signal(number),
+            2 => Self::Stranger(number),
+            3 => Self::Channel(number),
+            4 => Self::Stdout(number),
+            5 => Self::Stderr(number),
+            6 => Self::Process(number),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_source() {
+        for source in
+            [Source::Listener, Source::Signals, Source::Stranger(9), Source::Channel(3), Source::Process(10_000)]
+        {
+            assert_eq!(Source::of(source.token()), Some(source));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! One rank's share of a global batch.
+
+use std::ops::Deref;
+
+/// A batch as the loop gets it: the dataset's own batch (reached by `Deref`), with its place and weight.
+#[derive(Debug, Clone)]
+pub struct Batch<B> {
+    data: B,
+    share: Share,
+}
+
+/// How a rank's share stands to the global batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    pub(super) index: u64,
+    pub(super) samples: usize,
+    pub(super) weight: f64,
+}
+
+impl<B> Batch<B> {
+    pub(super) fn new(data: B, share: Share) -> Self {
+        Self { data, share }
+    }
+
+    /// Its number in the epoch, from 0; the same on all ranks.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.share.index
+    }
+
+    /// How many samples of the epoch this rank's share holds.
+    ///
+    /// It is 0 where the last global batch has fewer samples than there are ranks and this rank has none: the data is
+    /// then a stand-in, so that every rank takes the same number of steps, and counts for nothing. Sum metrics over
+    /// `samples()`, not over the length of the data.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.share.samples
+    }
+
+    /// What this rank's loss (a mean over its samples) is multiplied by, so that the mean over ranks is the mean over
+    /// the global batch: its samples × ranks ÷ samples of all ranks. 1 but in an uneven last batch.
+    ///
+    /// The optimizers' `backward` applies it by itself.
+    #[must_use]
+    pub fn weight(&self) -> f64 {
+        self.share.weight
+    }
+
+    /// The dataset's own batch.
+    pub fn into_inner(self) -> B {
+        self.data
+    }
+}
+
+impl<B> Deref for Batch<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        &self.data
+    }
+}

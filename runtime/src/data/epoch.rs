@@ -1,0 +1,190 @@
+//! The batches of one epoch, read ahead by threads and given in their order.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::batch::{Batch, Share};
+use super::dataset::{Dataset, fetch};
+use super::loader::{OnProgress, Position};
+use super::sampler::DistributedSampler;
+use crate::error::{Error, Result};
+use crate::optim::LossWeight;
+
+/// What an epoch of one rank consists of.
+pub(super) struct Plan {
+    /// This rank's samples, in order.
+    pub(super) indices: Vec<usize>,
+    pub(super) stand_in: Option<usize>,
+    pub(super) sampler: DistributedSampler,
+    pub(super) batch_size: usize,
+    pub(super) batches: u64,
+}
+
+impl Plan {
+    /// The samples of batch `index`, and how it stands to the global batch.
+    fn batch(&self, index: u64) -> (Vec<usize>, Share) {
+        let begin = index as usize * self.batch_size;
+        let end = (begin + self.batch_size).min(self.indices.len());
+        let own = self.indices.get(begin..end).unwrap_or_default();
+
+        let world_size = self.sampler.world_size();
+        let global_batch = self.batch_size * world_size;
+        let global = (self.sampler.total() - index as usize * global_batch).min(global_batch);
+        debug_assert_eq!(own.len(), self.sampler.share(global));
+        // A rank with nothing takes the step all the same, with a sample that weighs nothing.
+        let samples = if own.is_empty() { self.stand_in.into_iter().collect() } else { own.to_vec() };
+        let weight = (own.len() * world_size) as f64 / global as f64;
+        (samples, Share { index, samples: own.len(), weight })
+    }
+}
+
+/// The batches of one epoch: an iterator over `Result<Batch<…>>`. After an error it ends.
+pub struct Epoch<D: Dataset> {
+    dataset: D,
+    plan: Plan,
+    /// The batch to be given next.
+    next: u64,
+    threads: Option<Threads<D::Batch>>,
+    weight: LossWeight,
+    on_progress: Option<OnProgress>,
+    position: Rc<Cell<Position>>,
+    failed: bool,
+}
+
+/// Threads that read batches ahead. Dropping it closes the jobs' channel, at which they end by themselves.
+struct Threads<B> {
+    jobs: Sender<(u64, Vec<usize>)>,
+    results: Receiver<(u64, Result<B>)>,
+    /// The next batch to be asked for.
+    asked: u64,
+    /// Batches that came before their turn.
+    early: BTreeMap<u64, Result<B>>,
+}
+
+impl<D: Dataset> Epoch<D> {
+    pub(super) fn start(
+        dataset: D,
+        plan: Plan,
+        workers: usize,
+        prefetch: usize,
+        weight: LossWeight,
+        on_progress: Option<OnProgress>,
+        position: Rc<Cell<Position>>,
+    ) -> Result<Self> {
+        let workers = workers.min(plan.batches as usize);
+        let threads = (workers > 0).then(|| Threads::start(&dataset, workers)).transpose()?;
+        let mut epoch = Self { dataset, plan, next: 0, threads, weight, on_progress, position, failed: false };
+        for _ in 0..workers * prefetch {
+            epoch.ask();
+        }
+        Ok(epoch)
+    }
+
+    /// How many batches are left.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.plan.batches - self.next
+    }
+
+    /// Gives the threads one more batch to read.
+    fn ask(&mut self) {
+        let Some(threads) = &mut self.threads else { return };
+        if threads.asked < self.plan.batches {
+            let (samples, _) = self.plan.batch(threads.asked);
+            // The threads end only when this sender is gone.
+            let _ = threads.jobs.send((threads.asked, samples));
+            threads.asked += 1;
+        }
+    }
+
+    fn read(&mut self, samples: &[usize]) -> Result<D::Batch> {
+        match &mut self.threads {
+            None => guarded_fetch(&self.dataset, samples),
+            Some(threads) => threads.take(self.next),
+        }
+    }
+}
+
+impl<B: Send + 'static> Threads<B> {
+    fn start<D: Dataset<Batch = B>>(dataset: &D, workers: usize) -> Result<Self> {
+        let (jobs, todo) = unbounded::<(u64, Vec<usize>)>();
+        let (done, results) = unbounded();
+        for worker in 0..workers {
+            let (dataset, todo, done) = (dataset.clone(), todo.clone(), done.clone());
+            std::thread::Builder::new()
+                .name(format!("loader-{worker}"))
+                .spawn(move || {
+                    for (index, samples) in todo {
+                        if done.send((index, guarded_fetch(&dataset, &samples))).is_err() {
+                            return;
+                        }
+                    }
+                })
+                .map_err(|error| Error::other(format!("cannot start a loader thread: {error}")))?;
+        }
+        Ok(Self { jobs, results, asked: 0, early: BTreeMap::new() })
+    }
+
+    fn take(&mut self, index: u64) -> Result<B> {
+        loop {
+            if let Some(result) = self.early.remove(&index) {
+                return result;
+            }
+            match self.results.recv() {
+                Ok((index, result)) => {
+                    self.early.insert(index, result);
+                }
+                Err(_) => return Err(Error::other("the loader's threads have ended before their epoch")),
+            }
+        }
+    }
+}
+
+/// A dataset's panic is an error of the loop, not the silent end of a thread.
+fn guarded_fetch<D: Dataset>(dataset: &D, samples: &[usize]) -> Result<D::Batch> {
+    catch_unwind(AssertUnwindSafe(|| fetch(dataset, samples))).unwrap_or_else(|panic| {
+        let message = crate::worker::panic_message(panic.as_ref());
+        Err(Error::other(format!("the dataset panicked while reading samples {samples:?}: {message}")))
+    })
+}
+
+impl<D: Dataset> Iterator for Epoch<D> {
+    type Item = Result<Batch<D::Batch>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.next == self.plan.batches {
+            return None;
+        }
+        let (samples, share) = self.plan.batch(self.next);
+        let data = match self.read(&samples) {
+            Ok(data) => data,
+            Err(error) => {
+                self.failed = true;
+                return Some(Err(error));
+            }
+        };
+        self.ask();
+        self.next += 1;
+        self.weight.set(share.weight);
+        self.position.set(Position { batch: self.next, ..self.position.get() });
+        if let Some(on_progress) = &self.on_progress {
+            on_progress(self.next, self.plan.batches);
+        }
+        Some(Ok(Batch::new(data, share)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.remaining() as usize;
+        (0, Some(left))
+    }
+}
+
+impl<D: Dataset> std::fmt::Debug for Epoch<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Epoch").field("next", &self.next).field("batches", &self.plan.batches).finish_non_exhaustive()
+    }
+}

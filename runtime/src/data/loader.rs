@@ -1,0 +1,196 @@
+//! Batches of a dataset, read ahead by threads.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::dataset::Dataset;
+use super::epoch::{Epoch, Plan};
+use super::sampler::{DistributedSampler, Tail};
+use crate::error::{Error, Result};
+use crate::optim::LossWeight;
+
+/// Where an epoch tells how far it is: batches done, batches in all.
+pub(crate) type OnProgress = Rc<dyn Fn(u64, u64)>;
+
+/// Gives a dataset's batches, epoch by epoch, in an order that is a function of seed and epoch alone.
+///
+/// Build one with [`DataLoader::builder`] and have it shared out over the ranks by
+/// [`Context::prepare_data_loader`](crate::worker::Context::prepare_data_loader), or, for one process,
+/// [`build`](DataLoaderBuilder::build) it alone.
+pub struct DataLoader<D: Dataset> {
+    dataset: D,
+    sampler: DistributedSampler,
+    batch_size: usize,
+    drop_last: bool,
+    workers: usize,
+    prefetch: usize,
+    weight: LossWeight,
+    on_progress: Option<OnProgress>,
+    position: Rc<Cell<Position>>,
+}
+
+/// How far a loader has come: `batch` batches of `epoch` are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Position {
+    pub(super) epoch: u64,
+    pub(super) batch: u64,
+}
+
+impl<D: Dataset> DataLoader<D> {
+    /// A loader of `dataset`: batches of 1, in order, one thread.
+    pub fn builder(dataset: D) -> DataLoaderBuilder<D> {
+        DataLoaderBuilder {
+            dataset,
+            batch_size: 1,
+            shuffle: None,
+            tail: Tail::Exact,
+            drop_last: false,
+            workers: 1,
+            prefetch: 2,
+        }
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &D {
+        &self.dataset
+    }
+
+    /// How many batches an epoch has: the same on all ranks.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        let global = self.batch_size * self.sampler.world_size();
+        let total = self.sampler.total();
+        (if self.drop_last { total / global } else { total.div_ceil(global) }) as u64
+    }
+
+    /// The batches of epoch `epoch` from its beginning. The iterator owns what it needs: the loader, and a state that
+    /// holds it, can be lent while it runs. A batch that it has given counts as consumed.
+    ///
+    /// # Errors
+    /// Where libtorch cannot make the permutation, or a thread cannot be started.
+    pub fn epoch(&self, epoch: u64) -> Result<Epoch<D>> {
+        self.position.set(Position { epoch, batch: 0 });
+        let plan = Plan {
+            indices: self.sampler.indices(epoch)?,
+            stand_in: self.sampler.stand_in(epoch)?,
+            sampler: self.sampler.clone(),
+            batch_size: self.batch_size,
+            batches: self.batches(),
+        };
+        Epoch::start(
+            self.dataset.clone(),
+            plan,
+            self.workers,
+            self.prefetch,
+            self.weight.clone(),
+            self.on_progress.clone(),
+            Rc::clone(&self.position),
+        )
+    }
+}
+
+/// How a [`DataLoader`] is to be.
+#[derive(Debug, Clone)]
+pub struct DataLoaderBuilder<D> {
+    dataset: D,
+    batch_size: usize,
+    shuffle: Option<u64>,
+    tail: Tail,
+    drop_last: bool,
+    workers: usize,
+    prefetch: usize,
+}
+
+impl<D: Dataset> DataLoaderBuilder<D> {
+    /// Samples in a batch of one rank.
+    #[must_use]
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Shuffles anew for each epoch, as a function of this seed and the epoch.
+    #[must_use]
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = Some(seed);
+        self
+    }
+
+    /// What becomes of samples that do not divide evenly over the ranks; by default every sample is seen once.
+    #[must_use]
+    pub fn tail(mut self, tail: Tail) -> Self {
+        self.tail = tail;
+        self
+    }
+
+    /// Leaves out the last global batch where it is not full.
+    #[must_use]
+    pub fn drop_last(mut self, drop_last: bool) -> Self {
+        self.drop_last = drop_last;
+        self
+    }
+
+    /// How many threads read ahead; with 0 the loop's own thread reads each batch when it is asked for.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// How many batches each thread may be ahead of the loop.
+    #[must_use]
+    pub fn prefetch(mut self, prefetch: usize) -> Self {
+        self.prefetch = prefetch;
+        self
+    }
+
+    /// A loader for this process alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a batch size or a prefetch of 0.
+    pub fn build(self) -> Result<DataLoader<D>> {
+        self.for_rank(0, 1, LossWeight::default(), None)
+    }
+
+    pub(crate) fn for_rank(
+        self,
+        rank: usize,
+        world_size: usize,
+        weight: LossWeight,
+        on_progress: Option<OnProgress>,
+    ) -> Result<DataLoader<D>> {
+        if self.batch_size == 0 {
+            return Err(Error::config("a batch of 0 samples trains nothing; give `batch_size` at least 1"));
+        }
+        if self.prefetch == 0 {
+            return Err(Error::config(
+                "a prefetch of 0 batches leaves the loader's threads nothing to do; give at least 1, or `workers(0)`",
+            ));
+        }
+        let mut sampler = DistributedSampler::new(self.dataset.len(), rank, world_size)?.tail(self.tail);
+        if let Some(seed) = self.shuffle {
+            sampler = sampler.shuffle(seed);
+        }
+        Ok(DataLoader {
+            dataset: self.dataset,
+            sampler,
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            workers: self.workers,
+            prefetch: self.prefetch,
+            weight,
+            on_progress,
+            position: Rc::default(),
+        })
+    }
+}
+
+impl<D: Dataset> std::fmt::Debug for DataLoader<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataLoader")
+            .field("sampler", &self.sampler)
+            .field("batch_size", &self.batch_size)
+            .field("position", &self.position.get())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+//! Datasets, the distributed sampler, the loader with its threads, and readers of data files.
+
+mod batch;
+mod dataset;
+mod epoch;
+pub mod idx;
+mod loader;
+mod sampler;
+
+pub use batch::Batch;
+pub use dataset::Dataset;
+pub use epoch::Epoch;
+pub use loader::{DataLoader, DataLoaderBuilder};
+pub use sampler::{DistributedSampler, Tail};

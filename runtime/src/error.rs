@@ -1,0 +1,179 @@
+//! One error for the whole crate.
+
+use std::path::{Path, PathBuf};
+
+use crate::controller::RunFailure;
+
+/// A [`std::result::Result`] with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error, as a train loop may return it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong before, in, and after a run. `Debug` prints the same words as `Display`, with the causes, since a
+/// `main` that returns this error prints it so.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A value of the configuration that cannot be right; nothing was started.
+    #[error("{0}")]
+    Config(String),
+    /// A file or folder that could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, such as `create the run folder`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A rank failed and the run was ended.
+    #[error("{0}")]
+    Run(Box<RunFailure>),
+    /// The run was ended by a signal: 2 is SIGINT, 15 is SIGTERM.
+    #[error("the run was ended by signal {signal}; its folder is {}", run.display())]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+        /// The run's folder.
+        run: PathBuf,
+    },
+    /// The channel between controller and workers failed.
+    #[error("{0}")]
+    Channel(String),
+    /// A process group, a collective or a kernel of libtorch failed.
+    #[error(transparent)]
+    C10d(#[from] trainloop_c10d::Error),
+    /// An operation of tch failed.
+    #[error("libtorch: {0}")]
+    Torch(String),
+    /// An optimizer was asked for something impossible.
+    #[error("{0}")]
+    Optimizer(String),
+    /// A data file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    DataFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A dataset failed on one sample.
+    #[error("the dataset failed on sample {index}")]
+    Sample {
+        /// The sample's index in the dataset.
+        index: usize,
+        /// The dataset's own error.
+        source: BoxError,
+    },
+    /// A value could not be turned into bytes, or back.
+    #[error("cannot {action}: {reason}")]
+    Serde {
+        /// What was tried, such as `read the config`.
+        action: &'static str,
+        /// The serializer's reason.
+        reason: String,
+    },
+    /// An error of the user's own.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+impl Error {
+    /// Wraps any error, such as one of a dataset's own.
+    pub fn other(error: impl Into<BoxError>) -> Self {
+        Self::Other(error.into())
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::Config(message.into())
+    }
+
+    pub(crate) fn optimizer(message: impl Into<String>) -> Self {
+        Self::Optimizer(message.into())
+    }
+
+    pub(crate) fn channel(message: impl Into<String>) -> Self {
+        Self::Channel(message.into())
+    }
+
+    pub(crate) fn data_file(path: &Path, reason: impl Into<String>) -> Self {
+        Self::DataFile { path: path.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn serde(action: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Serde { action, reason: reason.to_string() }
+    }
+
+    /// For `map_err`: names the file that an I/O error was about.
+    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    /// The failure of a run, with the rank that failed first.
+    #[must_use]
+    pub fn run_failure(&self) -> Option<&RunFailure> {
+        match self {
+            Self::Run(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&with_causes(self))
+    }
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        // libtorch adds a C++ backtrace of some fifty lines; the first paragraph says what happened.
+        let text = error.to_string();
+        let end = text.find("\nException raised from").unwrap_or(text.len());
+        Self::Torch(text[..end].trim().to_owned())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// An error and its causes in one line: `cannot open x: permission denied`.
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // A transparent wrapper repeats the words of what it wraps.
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// True where an error is likely the consequence of another rank's end: a collective that failed.
+pub(crate) fn is_peer_failure(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<trainloop_c10d::Error>() {
+            return error.is_peer_failure();
+        }
+        let text = error.to_string();
+        // A failed all-reduce inside `backward` comes through tch as text.
+        if text.contains("gloo")
+            || text.contains("Connection closed by peer")
+            || text.contains("Connection reset by peer")
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

@@ -1,0 +1,61 @@
+//! What a worker process is told at its start, in one environment variable.
+
+use crate::channel::Token;
+use crate::error::{Error, Result};
+
+/// Where the driver listens, and what to say there. The environment of a process is readable by its own user alone.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(crate) rank: usize,
+    /// The driver's process id.
+    pub(crate) driver: i32,
+    /// The name of its socket, in Linux's abstract namespace: no file, and gone with the driver.
+    pub(crate) socket: String,
+    pub(crate) token: Token,
+}
+
+impl Invitation {
+    pub(crate) const VARIABLE: &str = "TRAINLOOP_WORKER";
+
+    pub(crate) fn write(&self) -> String {
+        format!("{}:{}:{}:{}", self.rank, self.driver, self.socket, self.token.text())
+    }
+
+    pub(crate) fn read(text: &str) -> Result<Self> {
+        let parse = || {
+            let mut parts = text.split(':');
+            let invitation = Self {
+                rank: parts.next()?.parse().ok()?,
+                driver: parts.next()?.parse().ok()?,
+                socket: parts.next()?.to_owned(),
+                token: Token::from_text(parts.next()?),
+            };
+            parts.next().is_none().then_some(invitation)
+        };
+        parse().ok_or_else(|| {
+            Error::channel(format!("the environment variable {} is set by trainloop alone; unset it", Self::VARIABLE))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_reads_back() {
+        let token = Token::random().unwrap();
+        let invitation = Invitation { rank: 3, driver: 42, socket: "trainloop-x".into(), token };
+        let back = Invitation::read(&invitation.write()).unwrap();
+        assert_eq!((back.rank, back.driver, back.socket.as_str()), (3, 42, "trainloop-x"));
+        assert!(back.token.matches(&invitation.token));
+    }
+
+    #[test]
+    fn a_strangers_value_is_refused_by_the_variables_name() {
+        for text in ["", "1", "1:2:3", "x:1:s:t", "1:2:s:t:u"] {
+            let error = Invitation::read(text).unwrap_err().to_string();
+            assert!(error.contains("TRAINLOOP_WORKER"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Distributed training on libtorch, in your own loop.
+//!
+//! Write an ordinary training function over [`tch`], annotate it with [`train_loop`], and run the same binary on one
+//! CPU or on several workers:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use trainloop::prelude::*;
+//!
+//! #[derive(Serialize, Deserialize, Debug, Clone)]
+//! struct Config { epochs: u64 }
+//!
+//! #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+//! struct EpochMetrics {
+//!     epoch: u64,
+//!     #[metric(reduce = mean)]
+//!     train_loss: f64,
+//! }
+//!
+//! #[train_loop(strategy = ddp)]
+//! fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
+//!     for epoch in 0..config.epochs {
+//!         // … train …
+//!         ctx.report(EpochMetrics { epoch, train_loss: 0.5 })?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[trainloop::main] // a worker process never runs the body below
+//! fn main() -> Result<()> {
+//!     let outcome = TorchTrainer::<train>::new(Config { epochs: 10 })
+//!         .scaling(ScalingConfig::workers(2))
+//!         .run(RunConfig::named("first").storage("runs"))
+//!         .fit()?;
+//!     println!("{:?}", outcome.metrics);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`trainer`] | [`TorchTrainer`](trainer::TorchTrainer), its configuration, and the [`Outcome`](trainer::Outcome) |
+//! | [`worker`] | the [`Context`](worker::Context) that a train loop gets |
+//! | [`strategy`] | [`Model`](strategy::Model): how parameters and gradients are spread over ranks |
+//! | [`optim`] | SGD, Adam and `AdamW` on libtorch's fused kernels, with state |
+//! | [`data`] | datasets, the distributed sampler, the loader with its threads |
+//! | [`metric`] | what a report holds and how ranks' values become one |
+//! | [`c10d`] | libtorch's process groups and stores |
+
+#[doc(hidden)]
+pub mod __private;
+mod channel;
+mod controller;
+pub mod data;
+mod error;
+mod launch;
+mod log;
+pub mod metric;
+pub mod optim;
+pub mod prelude;
+pub mod strategy;
+pub mod trainer;
+pub mod worker;
+
+pub use error::{Error, Result};
+pub use metric::Metrics;
+pub use trainloop_c10d as c10d;
+pub use trainloop_macros::{main, train_loop};

@@ -1,0 +1,113 @@
+//! Workers' lines with their rank, a line for each report, and a bar where there is a terminal.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+/// A worker's output stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout = 0,
+    Stderr = 1,
+}
+
+/// The driver's terminal.
+pub(crate) struct Console {
+    /// `None` where progress is off.
+    bar: Option<ProgressBar>,
+    tty: bool,
+}
+
+impl Console {
+    pub(crate) fn new(progress: bool) -> Self {
+        let tty = progress && std::io::stderr().is_terminal();
+        let bar = progress.then(|| {
+            if !tty {
+                return ProgressBar::hidden();
+            }
+            let style = ProgressStyle::with_template("{bar:32} batch {pos}/{len}  {elapsed}  {msg}");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, tty }
+    }
+
+    /// Prints without tearing the bar; a closed terminal is no reason to fail.
+    fn print(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) if self.tty => bar.suspend(print),
+            _ => print(),
+        }
+    }
+
+    pub(crate) fn worker_line(&self, rank: usize, stream: Stream, line: &str) {
+        self.print(|| {
+            let _ = match stream {
+                Stream::Stdout => writeln!(std::io::stdout().lock(), "[rank {rank}] {line}"),
+                Stream::Stderr => writeln!(std::io::stderr().lock(), "[rank {rank}] {line}"),
+            };
+        });
+    }
+
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    }
+
+    /// A line for a report that all ranks have made: its reduced metrics.
+    pub(crate) fn report(&self, index: u64, metrics: &Value) {
+        if self.bar.is_some() {
+            let line = format!("report {:>3}{}", index + 1, fields(metrics));
+            self.print(|| {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            });
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// `  name value` for each field that a line can show.
+fn fields(metrics: &Value) -> String {
+    let mut text = String::new();
+    let Value::Object(fields) = metrics else { return text };
+    for (name, value) in fields {
+        let shown = match value {
+            Value::Number(number) if number.is_f64() => number.as_f64().map(float).unwrap_or_default(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::String(string) => string.clone(),
+            Value::Null | Value::Array(_) | Value::Object(_) => continue,
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "  {name} {shown}");
+    }
+    text
+}
+
+/// Four digits that mean something.
+fn float(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-3..1e6).contains(&magnitude) { format!("{value:.3e}") } else { format!("{value:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_is_one_line_of_what_a_line_can_show() {
+        let metrics = json!({"epoch": 3, "loss": 0.123_456, "lr": 1e-5, "worst": "NaN", "curve": [1, 2]});
+        assert_eq!(fields(&metrics), "  epoch 3  loss 0.1235  lr 1.000e-5  worst NaN");
+    }
+}

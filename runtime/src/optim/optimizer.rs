@@ -1,0 +1,159 @@
+//! The optimizer itself: what all rules share.
+
+use std::fmt;
+
+use tch::Tensor;
+
+use super::builder::Builder;
+use super::clip::{self, NormType};
+use super::group::{Group, Parameter};
+use super::loss_weight::LossWeight;
+use super::rule::Rule;
+use crate::c10d::aten;
+use crate::error::{Error, Result};
+
+/// An optimizer that steps by the rule `R`, on libtorch's fused kernels: one call for all parameters of a group.
+///
+/// Use it by the names [`Sgd`](super::Sgd), [`Adam`](super::Adam) and [`AdamW`](super::AdamW). Steps are those of
+/// PyTorch's optimizers with `fused=True`, bit for bit. Unlike tch's own optimizers, all of it can be
+/// [saved](Self::state) and [loaded](Self::load_state).
+///
+/// A parameter without a gradient is skipped, and its state stays as it is.
+pub struct Optimizer<R: Rule> {
+    pub(super) groups: Vec<Group<R>>,
+    pub(super) loss_weight: LossWeight,
+}
+
+impl<R: Rule> Optimizer<R> {
+    /// Begins an optimizer with this learning rate and PyTorch's defaults.
+    pub fn builder(lr: f64) -> Builder<R> {
+        Builder::new(lr)
+    }
+
+    /// Adds the loss's gradients to those of the parameters; the loss is a scalar. It is first multiplied by the
+    /// [`LossWeight`] of the model, which is 1 unless a loader has handed out an uneven share.
+    ///
+    /// # Errors
+    /// libtorch's, where the loss is not a scalar or has no graph; with several workers also a failed all-reduce.
+    pub fn backward(&self, loss: &Tensor) -> Result<()> {
+        self.loss_weight.apply(loss)?.f_backward()?;
+        Ok(())
+    }
+
+    /// [`zero_grad`](Self::zero_grad), [`backward`](Self::backward), [`step`](Self::step).
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
+        self.zero_grad()?;
+        self.backward(loss)?;
+        self.step()
+    }
+
+    /// Frees all gradients, as PyTorch's `zero_grad(set_to_none=True)`.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn zero_grad(&mut self) -> Result<()> {
+        for parameter in self.parameters() {
+            aten::clear_grad(&parameter.tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Steps every parameter that has a gradient.
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where a gradient is sparse; libtorch's, where a gradient does not fit its parameter.
+    pub fn step(&mut self) -> Result<()> {
+        self.groups.iter_mut().try_for_each(Group::step)
+    }
+
+    /// Scales all gradients, where their 2-norm, taken as one vector, is above `max_norm`, down to it; returns the norm
+    /// before (a scalar tensor). It goes between [`backward`](Self::backward) and [`step`](Self::step). This is PyTorch's
+    /// `clip_grad_norm_`, after Pascanu et al., "On the difficulty of training recurrent neural networks" (ICML 2013).
+    ///
+    /// The factor is `min(1, max_norm / (norm + 1e-6))`; a norm that is NaN makes all gradients NaN.
+    ///
+    /// ```no_run
+    /// # fn main() -> trainloop::Result<()> {
+    /// # let vars = tch::nn::VarStore::new(tch::Device::Cpu);
+    /// # let loss = tch::Tensor::new();
+    /// # let mut optimizer = trainloop::optim::Sgd::builder(0.1).build(&vars)?;
+    /// optimizer.zero_grad()?;
+    /// optimizer.backward(&loss)?;
+    /// let norm = optimizer.clip_grad_norm(1.0)?;
+    /// optimizer.step()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where `max_norm` is negative or NaN; libtorch's.
+    pub fn clip_grad_norm(&mut self, max_norm: f64) -> Result<Tensor> {
+        self.clip_grad_norm_with(max_norm, NormType::L2)
+    }
+
+    /// [`clip_grad_norm`](Self::clip_grad_norm) by another norm.
+    ///
+    /// # Errors
+    /// Also [`Error::Optimizer`] where the order of a [`NormType::P`] is not a finite number above 0.
+    pub fn clip_grad_norm_with(&mut self, max_norm: f64, norm_type: NormType) -> Result<Tensor> {
+        let mut gradients = Vec::new();
+        for parameter in self.parameters() {
+            gradients.extend(parameter.gradient()?);
+        }
+        clip::clip(&gradients, max_norm, norm_type)
+    }
+
+    /// The learning rate of the group `default`, which is the builder's until it is set.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        // The builder puts it there first.
+        self.groups.first().map_or(f64::NAN, Group::learning_rate)
+    }
+
+    /// Gives all groups this learning rate. Their [initial](Group::initial_learning_rate) ones stay.
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where it is negative or not finite; nothing is changed then.
+    pub fn set_learning_rate(&mut self, lr: f64) -> Result<()> {
+        self.groups.iter_mut().try_for_each(|group| group.set_lr(lr))
+    }
+
+    /// Gives one group this learning rate.
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where there is no group of this name, or the rate is negative or not finite.
+    pub fn set_group_learning_rate(&mut self, group: &str, lr: f64) -> Result<()> {
+        if let Some(group) = self.groups.iter_mut().find(|own| own.name == group) {
+            return group.set_lr(lr);
+        }
+        let names: Vec<_> = self.groups.iter().map(|group| format!("`{}`", group.name)).collect();
+        Err(Error::optimizer(format!("{} has no group `{group}`; it has {}", R::NAME, names.join(", "))))
+    }
+
+    /// Gives each group its [initial](Group::initial_learning_rate) learning rate times `factor`, as a schedule does.
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where a rate would be negative or not finite.
+    pub fn scale_learning_rates(&mut self, factor: f64) -> Result<()> {
+        self.groups.iter_mut().try_for_each(|group| group.set_lr(group.initial_lr * factor))
+    }
+
+    /// The groups: `default`, then those of the builder, in their order.
+    #[must_use]
+    pub fn groups(&self) -> &[Group<R>] {
+        &self.groups
+    }
+
+    fn parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.groups.iter().flat_map(|group| &group.parameters)
+    }
+}
+
+impl<R: Rule> fmt::Debug for Optimizer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(R::NAME).field("groups", &self.groups).finish_non_exhaustive()
+    }
+}

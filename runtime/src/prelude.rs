@@ -1,0 +1,10 @@
+//! What a train loop uses: `use trainloop::prelude::*;`. Serde's derives are not in it.
+
+pub use crate::c10d::ReduceOp;
+pub use crate::data::{Batch, DataLoader, Dataset};
+pub use crate::metric::Metrics;
+pub use crate::optim::{Adam, AdamW, ParamGroup, Sgd};
+pub use crate::strategy::{Model, ModelOptions};
+pub use crate::trainer::{Outcome, RunConfig, ScalingConfig, TorchTrainer};
+pub use crate::worker::Context;
+pub use crate::{Error, Result, train_loop};

@@ -1,0 +1,133 @@
+//! A net with its parameters, prepared for the run's strategy.
+
+use std::rc::Rc;
+
+use tch::nn::{Path, VarStore};
+use tch::{Device, Kind, Tensor};
+
+use super::outputs::Outputs;
+use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup};
+use crate::error::Result;
+use crate::optim::{LossWeight, Parameters, buffers, named_trainable};
+
+/// A net `N` with its parameters, made by [`Context::prepare_model`](crate::worker::Context::prepare_model).
+///
+/// [`call`](Self::call) is the only door to a forward pass, so that the strategy can work around it.
+pub struct Model<N> {
+    // Before the parameters: its hooks come off first.
+    ddp: Option<DistributedDataParallel>,
+    net: N,
+    vars: VarStore,
+    weight: LossWeight,
+}
+
+/// How a model is prepared; the defaults are PyTorch's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelOptions {
+    kind: Kind,
+    ddp: DdpOptions,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { kind: Kind::Float, ddp: DdpOptions::default() }
+    }
+}
+
+impl ModelOptions {
+    /// The dtype of the parameters and of floating-point buffers; float32 unless said otherwise.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The size of gradient buckets and what else DDP can be told; without effect on a single worker.
+    #[must_use]
+    pub fn ddp(mut self, ddp: DdpOptions) -> Self {
+        self.ddp = ddp;
+        self
+    }
+}
+
+impl<N> Model<N> {
+    /// Builds the net on `device`; with a group, makes all ranks' parameters equal and averages their gradients.
+    pub(crate) fn prepare(
+        device: Device,
+        group: Option<&Rc<ProcessGroup>>,
+        weight: LossWeight,
+        options: ModelOptions,
+        build: impl FnOnce(&Path<'_>) -> N,
+    ) -> Result<Self> {
+        let vars = VarStore::new(device);
+        let net = build(&vars.root());
+        set_kind(&vars, options.kind);
+        let ddp = group
+            .map(|group| {
+                let buffers = buffers(&vars).into_iter().map(|(_, tensor)| tensor).collect();
+                DistributedDataParallel::new(Rc::clone(group), &named_trainable(&vars), buffers, options.ddp)
+            })
+            .transpose()?;
+        Ok(Self { ddp, net, vars, weight })
+    }
+
+    /// One forward pass. What the closure returns implements [`Outputs`]; a `Result` in it is unwrapped.
+    ///
+    /// Inside `tch::no_grad` nothing is prepared for a backward pass, and ranks need not call it equally often.
+    ///
+    /// # Errors
+    /// The closure's own; and, with several workers, a collective's, or that the pass before was never finished because a
+    /// parameter had no part in the loss.
+    pub fn call<O: Outputs>(&self, forward: impl FnOnce(&N) -> O) -> Result<O::Value> {
+        let Some(ddp) = &self.ddp else { return forward(&self.net).into_value() };
+        ddp.before_forward()?;
+        let value = forward(&self.net).into_value()?;
+        let mut tensors = Vec::new();
+        O::collect(&value, &mut tensors);
+        ddp.after_forward(tensors)?;
+        Ok(value)
+    }
+
+    /// The parameters and buffers.
+    #[must_use]
+    pub fn vars(&self) -> &VarStore {
+        &self.vars
+    }
+
+    /// Where the parameters lie.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.vars.device()
+    }
+}
+
+/// Turns floating-point variables into `kind`, in place: every handle of theirs, the net's included, sees it.
+fn set_kind(vars: &VarStore, kind: Kind) {
+    let mut variables = vars.variables_.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for tensor in variables.named_variables.values_mut() {
+        if tensor.is_floating_point() && tensor.kind() != kind {
+            let converted = tch::no_grad(|| tensor.to_kind(kind));
+            tensor.set_data(&converted);
+        }
+    }
+}
+
+impl<N> Parameters for Model<N> {
+    fn named_parameters(&self) -> Vec<(String, Tensor)> {
+        named_trainable(&self.vars)
+    }
+
+    fn loss_weight(&self) -> LossWeight {
+        self.weight.clone()
+    }
+}
+
+impl<N> std::fmt::Debug for Model<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model")
+            .field("net", &std::any::type_name::<N>())
+            .field("variables", &self.vars.len())
+            .field("ddp", &self.ddp.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,249 @@
+//! What a train loop gets: its place in the group, and the calls that a run is made of.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tch::Device;
+use tch::nn::Path;
+
+use super::collective::AllReduce;
+use super::seat::{Seat, SeatParts};
+use crate::c10d::{ProcessGroup, ReduceOp};
+use crate::channel::encode;
+use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
+use crate::error::Result;
+use crate::metric::Metrics;
+use crate::optim::LossWeight;
+use crate::strategy::{Model, ModelOptions};
+
+/// The eye does not want more.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A train loop's place in its run. `M` is what it [reports](Self::report).
+pub struct Context<M = ()> {
+    parts: SeatParts,
+    weight: LossWeight,
+    reports: u64,
+    metrics: PhantomData<fn(M)>,
+}
+
+impl<M> Context<M> {
+    pub(crate) fn new(seat: Seat) -> Self {
+        Self { parts: seat.parts, weight: LossWeight::default(), reports: 0, metrics: PhantomData }
+    }
+
+    /// This worker's number in the group, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.parts.rank
+    }
+
+    /// This worker's number on its machine, from 0.
+    #[must_use]
+    pub fn local_rank(&self) -> usize {
+        self.parts.local_rank
+    }
+
+    /// How many workers the group has; 1 with `workers(0)`.
+    #[must_use]
+    pub fn world_size(&self) -> usize {
+        self.parts.world_size
+    }
+
+    /// Where this worker's tensors belong: its GPU, or the CPU.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.parts.device
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub fn run_name(&self) -> &str {
+        &self.parts.run_name
+    }
+
+    /// The group of all ranks, for collectives of one's own; `None` for a single worker.
+    #[must_use]
+    pub fn process_group(&self) -> Option<&ProcessGroup> {
+        self.parts.group.as_deref()
+    }
+
+    /// Builds a net on this worker's device and prepares it for the run's strategy: with `ddp`, every rank begins with
+    /// rank 0's parameters, and a backward pass averages gradients over the ranks. Collective: every rank calls it.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// let model = ctx.prepare_model(|path| tch::nn::linear(path, 64, 10, Default::default()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where a net has no trainable parameter, or ranks build different ones; the errors of a broadcast.
+    pub fn prepare_model<N>(&self, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
+        self.prepare_model_with(ModelOptions::default(), build)
+    }
+
+    /// [`prepare_model`](Self::prepare_model), with options: another dtype, the sizes of buckets, unused parameters.
+    ///
+    /// # Errors
+    /// As [`prepare_model`](Self::prepare_model).
+    pub fn prepare_model_with<N>(&self, options: ModelOptions, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
+        let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
+        Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
+    }
+
+    /// Shares a loader out over the ranks: each gets its part of every global batch of `batch_size` × world size samples,
+    /// and all take the same number of steps. An uneven last batch is divided, and each rank's loss weighted by its share
+    /// when the optimizer's `backward` runs, so that N ranks give what one process gives with the N-fold batch.
+    ///
+    /// The weight is that of the batch handed out last by any prepared loader.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for a batch size or a prefetch of 0.
+    pub fn prepare_data_loader<D: Dataset>(&self, builder: DataLoaderBuilder<D>) -> Result<DataLoader<D>> {
+        builder.for_rank(self.rank(), self.world_size(), self.weight.clone(), self.on_progress())
+    }
+
+    /// Rank 0 speaks for all.
+    fn on_progress(&self) -> Option<Rc<dyn Fn(u64, u64)>> {
+        if self.rank() != 0 {
+            return None;
+        }
+        let link = Rc::clone(&self.parts.link);
+        let last = Cell::new(None::<Instant>);
+        Some(Rc::new(move |done, total| {
+            let now = Instant::now();
+            let due = last.get().is_none_or(|last| now.duration_since(last) >= PROGRESS_INTERVAL);
+            if due || done == total {
+                last.set(Some(now));
+                link.progress(done, total);
+            }
+        }))
+    }
+
+    /// How many reports this rank has made.
+    #[must_use]
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    /// Waits until every rank has come here.
+    ///
+    /// # Errors
+    /// Where a rank does not come within the collective timeout, or has gone.
+    pub fn barrier(&self) -> Result<()> {
+        match self.process_group() {
+            Some(group) => Ok(group.barrier()?),
+            None => Ok(()),
+        }
+    }
+
+    /// The combination of all ranks' values: a tensor, an `f64`, an `i64`, or an array of them. Collective.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// # let (right, samples) = (9.0, 10.0);
+    /// let [right, samples] = ctx.all_reduce([right, samples], ReduceOp::Sum)?;
+    /// let accuracy = right / samples;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where a rank does not come within the collective timeout, or has gone, or the mean of whole numbers is asked for.
+    pub fn all_reduce<T: AllReduce>(&self, value: T, op: ReduceOp) -> Result<T> {
+        value.all_reduce(self.process_group(), op, self.parts.device)
+    }
+
+    /// Runs a closure on rank 0 alone, with a view that can look but not take part: a report or a collective inside would
+    /// be one that the other ranks never make, so the borrow checker refuses it.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// ctx.on_rank_zero(|view| println!("{} workers train {}", view.world_size(), view.run_name()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use trainloop::prelude::*;
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// ctx.on_rank_zero(|_| ctx.report(()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_rank_zero<T>(&mut self, run: impl FnOnce(&RankZero<'_>) -> T) -> Option<T> {
+        (self.rank() == 0).then(|| run(&RankZero { parts: &self.parts, reports: self.reports }))
+    }
+}
+
+impl<M: Metrics> Context<M> {
+    /// Reports metrics to the driver. Does not wait for other ranks: reports are numbered on each rank, and the driver
+    /// reduces the *n*-th ones of all ranks when the last of them has come. Every rank's are kept in the run's
+    /// `reports.jsonl`.
+    ///
+    /// # Errors
+    /// Where the metrics cannot be serialised, or the driver has gone.
+    #[allow(clippy::needless_pass_by_value)] // a report is given away; keeping it is a clone that should be seen
+    pub fn report(&mut self, metrics: M) -> Result<()> {
+        let bytes = encode(&metrics, "write the metrics of a report")?;
+        self.parts.link.report(self.reports, bytes)?;
+        self.reports += 1;
+        Ok(())
+    }
+}
+
+impl<M> std::fmt::Debug for Context<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context")
+            .field("rank", &self.parts.rank)
+            .field("world_size", &self.parts.world_size)
+            .field("device", &self.parts.device)
+            .field("reports", &self.reports)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Context::on_rank_zero`] lends: it looks, and takes part in nothing.
+pub struct RankZero<'a> {
+    parts: &'a SeatParts,
+    reports: u64,
+}
+
+impl RankZero<'_> {
+    /// How many workers the group has.
+    #[must_use]
+    pub fn world_size(&self) -> usize {
+        self.parts.world_size
+    }
+
+    /// Where rank 0's tensors belong.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.parts.device
+    }
+
+    /// The run's name.
+    #[must_use]
+    pub fn run_name(&self) -> &str {
+        &self.parts.run_name
+    }
+
+    /// How many reports rank 0 has made.
+    #[must_use]
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+}
+
+impl std::fmt::Debug for RankZero<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RankZero").field("run_name", &self.parts.run_name).finish_non_exhaustive()
+    }
+}

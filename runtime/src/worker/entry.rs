@@ -1,0 +1,182 @@
+//! A worker process, from its start to its end.
+
+use std::cell::RefCell;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tch::Device;
+
+use super::seat::{Seat, SeatParts};
+use crate::c10d::{FileStore, Interface, ProcessGroup};
+use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
+use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
+use crate::launch::Invitation;
+use crate::trainer::find;
+
+/// The invitation that the launcher gave this process, if it is a worker.
+pub(crate) fn invitation() -> Option<String> {
+    std::env::var(Invitation::VARIABLE).ok()
+}
+
+/// Runs this process as the worker that it was started as; never returns.
+pub(crate) fn enter(invitation: &str) -> ! {
+    let code = match Invitation::read(invitation).and_then(|invitation| work(&invitation)) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            1
+        }
+    };
+    std::process::exit(code);
+}
+
+fn work(invitation: &Invitation) -> Result<()> {
+    die_with_the_driver(invitation.driver)?;
+    let address =
+        SocketAddr::from_abstract_name(&invitation.socket).map_err(|error| Error::channel(error.to_string()))?;
+    let channel = UnixStream::connect_addr(&address)
+        .map_err(|error| Error::channel(format!("cannot reach the driver (process {}): {error}", invitation.driver)))?;
+    let hello = Hello { token: invitation.token.clone(), rank: invitation.rank };
+    write_frame(&channel, &ToController::Hello(hello))?;
+    let Some(ToWorker::Start(start)) = read_frame(&channel)? else {
+        return Err(Error::channel("the driver closed the channel before the start"));
+    };
+    watch(&channel)?;
+
+    let result = train(&start, invitation.rank, &channel);
+    let failed = result.is_err();
+    let last_word = match result {
+        Ok(output) => ToController::Finished { output },
+        Err(failure) => ToController::Failed(failure),
+    };
+    write_frame(&channel, &last_word)?;
+    // The driver has heard why; the exit code repeats it for whoever else looks.
+    std::process::exit(i32::from(failed));
+}
+
+/// A worker never outlives its driver: the kernel ends it when the driver ends.
+fn die_with_the_driver(driver: i32) -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| Error::channel(format!("cannot tie this worker to its driver: {error}")))?;
+    // The driver may have ended before the line above.
+    let parent = rustix::process::getppid().map(Pid::as_raw_nonzero).map_or(0, std::num::NonZeroI32::get);
+    if parent == driver { Ok(()) } else { Err(Error::channel("the driver has ended")) }
+}
+
+/// The channel's end is the driver's end, or its wish that this worker ends: at once, whatever the loop is doing.
+fn watch(channel: &UnixStream) -> Result<()> {
+    let channel = channel.try_clone().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))?;
+    std::thread::Builder::new()
+        .name("channel".to_owned())
+        .spawn(move || {
+            while let Ok(Some(ToWorker::Start(_))) = read_frame(&channel) {}
+            // Not `exit`: that would run libtorch's destructors under the loop's feet.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+        })
+        .map_err(|error| Error::channel(format!("cannot start the channel's thread: {error}")))?;
+    Ok(())
+}
+
+thread_local! {
+    /// File and line of the last panic on this thread.
+    static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+fn note_panic_locations() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some(location) = panic.location() {
+            PANIC_LOCATION.with(|cell| *cell.borrow_mut() = Some(format!("{}:{}", location.file(), location.line())));
+        }
+        print(panic);
+    }));
+}
+
+/// Joins the group and runs the loop.
+fn train(start: &Start, rank: usize, channel: &UnixStream) -> Result<Vec<u8>, Failure> {
+    note_panic_locations();
+    let reports = Rc::new(CountedLink::new(channel).map_err(|error| failure(&error, None, 0))?);
+    let link: Rc<CountedLink> = Rc::clone(&reports);
+    let run = || -> Result<Vec<u8>, BoxError> {
+        let registration = find(&start.loop_name).ok_or_else(|| {
+            Error::config(format!(
+                "this binary has no train loop named {}; was it rebuilt while the run started?",
+                start.loop_name
+            ))
+        })?;
+        let seat = Seat::new(SeatParts {
+            config: start.config.clone(),
+            rank,
+            local_rank: start.local_rank,
+            world_size: start.world_size,
+            run_name: start.run_name.clone(),
+            device: if start.use_gpu { Device::Cuda(start.local_rank) } else { Device::Cpu },
+            ddp: start.ddp,
+            group: join(start, rank)?,
+            link,
+        });
+        (registration.run)(seat)
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(error)) => Err(failure(error.as_ref(), None, reports.count())),
+        Err(panic) => {
+            let message = super::panic_message(panic.as_ref());
+            let location = PANIC_LOCATION.with(RefCell::take);
+            Err(Failure {
+                peer_failure: is_peer_failure(&Error::other(message.clone())),
+                message,
+                location: Some(location.unwrap_or_else(|| "an unknown place".to_owned())),
+                reports: reports.count(),
+            })
+        }
+    }
+}
+
+fn failure(error: &(dyn std::error::Error + 'static), location: Option<String>, reports: u64) -> Failure {
+    Failure { message: with_causes(error), location, peer_failure: is_peer_failure(error), reports }
+}
+
+fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
+    if start.world_size == 1 {
+        return Ok(None);
+    }
+    let timeout = Duration::from_millis(start.collective_timeout_ms);
+    let store = FileStore::open(Path::new(&start.store), start.world_size)?;
+    let group = ProcessGroup::gloo(&store, rank, start.world_size, timeout, Interface::Loopback)?;
+    Ok(Some(Rc::new(group)))
+}
+
+/// The channel, and how many reports went over it: a failure says after which one it came.
+struct CountedLink {
+    channel: UnixStream,
+    reports: std::cell::Cell<u64>,
+}
+
+impl CountedLink {
+    fn new(channel: &UnixStream) -> Result<Self> {
+        let channel = channel.try_clone().map_err(|error| Error::channel(error.to_string()))?;
+        Ok(Self { channel, reports: std::cell::Cell::new(0) })
+    }
+
+    fn count(&self) -> u64 {
+        self.reports.get()
+    }
+}
+
+impl super::Link for CountedLink {
+    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
+        self.channel.report(index, metrics)?;
+        self.reports.set(index + 1);
+        Ok(())
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.channel.progress(done, total);
+    }
+}

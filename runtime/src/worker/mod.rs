@@ -1,0 +1,21 @@
+//! The worker's side: the process's entry, and the [`Context`] that the loop gets.
+
+mod collective;
+mod context;
+mod entry;
+mod link;
+mod seat;
+
+pub use collective::AllReduce;
+pub use context::{Context, RankZero};
+pub use seat::Seat;
+
+pub(crate) use entry::{enter, invitation};
+pub(crate) use link::Link;
+pub(crate) use seat::SeatParts;
+
+/// The words of a panic.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_owned()
+}

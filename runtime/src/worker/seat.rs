@@ -1,0 +1,40 @@
+//! A rank's place in a run.
+
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+use tch::Device;
+
+use super::link::Link;
+use crate::c10d::ProcessGroup;
+use crate::channel::decode;
+use crate::error::Result;
+
+/// A rank's place in a run: what a [`Context`](super::Context) is made from. Generated code passes it on.
+pub struct Seat {
+    pub(super) parts: SeatParts,
+}
+
+pub(crate) struct SeatParts {
+    pub(crate) config: Vec<u8>,
+    pub(crate) rank: usize,
+    pub(crate) local_rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) run_name: String,
+    pub(crate) device: Device,
+    /// Gradients are averaged over the group.
+    pub(crate) ddp: bool,
+    /// `None` for a single worker.
+    pub(crate) group: Option<Rc<ProcessGroup>>,
+    pub(crate) link: Rc<dyn Link>,
+}
+
+impl Seat {
+    pub(crate) fn new(parts: SeatParts) -> Self {
+        Self { parts }
+    }
+
+    pub(crate) fn config<C: DeserializeOwned>(&self) -> Result<C> {
+        decode(&self.parts.config, "read the config that the driver sent")
+    }
+}

@@ -1,0 +1,50 @@
+//! The project's own chores, as `cargo xtask <verb>`; one file for each verb.
+//!
+//! `setup` finds or fetches libtorch; the other verbs call it first, so that each works in a fresh clone.
+
+mod bench;
+mod cargo;
+mod ci;
+mod failure;
+mod peers;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The chores of the trainloop workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Setup(setup::Args),
+    Run(run::Args),
+    Test(test::Args),
+    Bench(bench::Args),
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Setup(args) => setup::main(&args),
+        Verb::Run(args) => run::main(&args),
+        Verb::Test(args) => test::main(&args),
+        Verb::Bench(args) => bench::main(&args),
+        Verb::Ci(args) => ci::main(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

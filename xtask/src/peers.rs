@@ -1,0 +1,42 @@
+//! The comparisons with torch: a virtual environment in the user's cache, and the tests that ask it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cargo;
+use crate::failure::Result;
+use crate::setup::{Cache, Place, RELEASE, Slot, python3};
+
+/// What the environment takes while pip fills it: torch's own wheel brings CUDA with it.
+const ROOM: u64 = 8_000_000_000;
+
+/// Runs the tests behind the feature `peers`.
+pub(crate) fn test(root: &Path) -> Result<()> {
+    let python = environment()?;
+    cargo::run(
+        cargo::cargo(root)
+            .args(["test", "--package", "trainloop-tests", "--features", "peers"])
+            .env("TRAINLOOP_PEER_PYTHON", python),
+    )
+}
+
+/// The environment's python, after making the environment if need be.
+fn environment() -> Result<PathBuf> {
+    let slot = Cache::of_user()?.slot(&format!("peers-{}", RELEASE.version));
+    if !slot.is_whole() {
+        fill(&slot)?;
+    }
+    Ok(slot.path().join("bin/python"))
+}
+
+fn fill(slot: &Slot) -> Result<()> {
+    // In place: an environment's scripts hold its path, so that it must not be renamed.
+    slot.fill(Place::Final, ROOM, |path, scratch| {
+        eprintln!("making a Python environment with PyTorch in {}", path.display());
+        cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
+        let requirement = format!("torch=={}", RELEASE.version);
+        let mut pip = Command::new(path.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy"]);
+        cargo::run(pip.env("TMPDIR", scratch))
+    })
+}

@@ -1,0 +1,35 @@
+//! `cargo xtask run <example>`: an example, with libtorch in place.
+
+use std::ffi::OsString;
+
+use crate::failure::Result;
+use crate::{cargo, setup};
+
+/// Run an example, as `cargo xtask run digits -- --epochs 2`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The example's name; an unknown one lists those that exist
+    example: String,
+    /// Build with optimisations
+    #[arg(long)]
+    release: bool,
+    /// Handed on to the example
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<OsString>,
+}
+
+/// Becomes the example, through cargo: Ctrl-C reaches it and its exit code is ours.
+pub(crate) fn main(args: &Args) -> Result<()> {
+    let root = cargo::root()?;
+    let names = cargo::targets(&root, "trainloop-examples", "example")?;
+    cargo::require("example", &args.example, &names)?;
+    setup::ensure(&root)?;
+
+    let mut command = cargo::cargo(&root);
+    command.args(["run", "--package", "trainloop-examples", "--example", &args.example]);
+    if args.release {
+        command.arg("--release");
+    }
+    command.arg("--").args(&args.rest);
+    Err(cargo::exec(&mut command))
+}
