@@ -10,11 +10,38 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/randperm.h>
 
+#include <cstring>
+#include <mutex>
+
 namespace trainloop_c10d {
+
+namespace {
+
+// The fused kernels walk a parameter's memory and that of its gradient and state by address alone, without a check.
+void check_layouts(const TensorList& parameters, std::initializer_list<const TensorList*> others) {
+  for (size_t i = 0; i < parameters.inner.size(); ++i) {
+    const auto& parameter = parameters.inner[i];
+    TORCH_CHECK(
+        parameter.defined() && parameter.is_non_overlapping_and_dense(),
+        "parameter ", i, " is undefined, or has gaps or overlaps in memory");
+    for (const auto* list : others) {
+      if (list->inner.empty()) continue;
+      const auto& other = list->inner[i];
+      TORCH_CHECK(
+          other.defined() && other.sizes() == parameter.sizes() && other.dtype() == parameter.dtype() &&
+              other.device() == parameter.device() &&
+              (other.strides() == parameter.strides() || (other.is_contiguous() && parameter.is_contiguous())),
+          "a gradient or a state of parameter ", i, " differs from it in shape, dtype, device or memory layout");
+    }
+  }
+}
+
+}  // namespace
 
 void fused_sgd(
     const TensorList& parameters, const TensorList& gradients, const TensorList& momentum_buffers, double lr,
     double momentum, double dampening, double weight_decay, bool nesterov, bool maximize, bool is_first_step) {
+  check_layouts(parameters, {&gradients, &momentum_buffers});
   c10::NoGradGuard no_grad;
   at::_fused_sgd_(
       parameters.inner, gradients.inner, momentum_buffers.inner, weight_decay, momentum, lr, dampening, nesterov,
@@ -25,6 +52,10 @@ void fused_adam(
     const TensorList& parameters, const TensorList& gradients, const TensorList& exp_avgs,
     const TensorList& exp_avg_sqs, const TensorList& max_exp_avg_sqs, const TensorList& steps, double lr, double beta1,
     double beta2, double weight_decay, double eps, bool amsgrad, bool maximize, bool decoupled) {
+  check_layouts(parameters, {&gradients, &exp_avgs, &exp_avg_sqs, &max_exp_avg_sqs});
+  for (const auto& step : steps.inner) {
+    TORCH_CHECK(step.defined() && step.numel() == 1, "a step counter is no scalar");
+  }
   c10::NoGradGuard no_grad;
   if (decoupled) {
     at::_fused_adamw_(
@@ -58,6 +89,26 @@ void foreach_mul(const TensorList& tensors, const Tensor& factor) {
 std::unique_ptr<Tensor> randperm(int64_t n, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
   return std::make_unique<Tensor>(at::randperm(n, generator, at::TensorOptions(at::kLong)));
+}
+
+std::unique_ptr<Tensor> cpu_generator_state() {
+  auto generator = at::detail::getDefaultCPUGenerator();
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  return std::make_unique<Tensor>(generator.get_state());
+}
+
+void set_cpu_generator_state(const Tensor& state) {
+  auto generator = at::detail::getDefaultCPUGenerator();
+  std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_state(state);
+}
+
+void copy_bytes(const Tensor& tensor, size_t offset, rust::Slice<uint8_t> target) {
+  TORCH_CHECK(tensor.device().is_cpu() && tensor.is_contiguous(), "the tensor is no contiguous CPU tensor");
+  const size_t bytes = tensor.nbytes();
+  TORCH_CHECK(offset <= bytes && target.size() <= bytes - offset, "the tensor has ", bytes, " bytes only");
+  if (target.empty()) return;
+  std::memcpy(target.data(), static_cast<const uint8_t*>(tensor.const_data_ptr()) + offset, target.size());
 }
 
 }  // namespace trainloop_c10d

@@ -21,4 +21,11 @@ std::unique_ptr<TensorList> foreach_norm(const TensorList& tensors, double order
 void foreach_mul(const TensorList& tensors, const Tensor& factor);
 std::unique_ptr<Tensor> randperm(int64_t n, uint64_t seed);
 
+// The generator that libtorch's functions use on the CPU; its state is a tensor of bytes.
+std::unique_ptr<Tensor> cpu_generator_state();
+void set_cpu_generator_state(const Tensor& state);
+
+// Copies a part of the memory of a contiguous CPU tensor.
+void copy_bytes(const Tensor& tensor, size_t offset, rust::Slice<uint8_t> target);
+
 }  // namespace trainloop_c10d

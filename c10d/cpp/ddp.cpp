@@ -27,7 +27,7 @@ std::unique_ptr<Reducer> new_reducer(
   std::unordered_map<size_t, std::string> names_by_index;
   for (size_t index = 0; index < names.size(); ++index) names_by_index[index] = std::string(names[index]);
 
-  auto reducer = std::make_unique<c10d::Reducer>(
+  auto reducer = std::make_shared<c10d::Reducer>(
       tensors,
       std::move(buckets),
       group.inner,
@@ -44,11 +44,9 @@ std::unique_ptr<Reducer> new_reducer(
       /*bucket_bytes_cap_list=*/std::vector<int64_t>{}
 #endif
   );
-  return std::make_unique<Reducer>(Reducer{std::move(reducer)});
-}
-
-void verify_parameters(const ProcessGroup& group, const TensorList& parameters) {
-  c10d::verify_params_across_processes(group.inner, parameters.inner, std::nullopt);
+  auto logger = std::make_shared<c10d::Logger>(reducer);
+  reducer->set_logger(logger);
+  return std::make_unique<Reducer>(Reducer{std::move(reducer), std::move(logger)});
 }
 
 void broadcast_coalesced(const ProcessGroup& group, const TensorList& tensors, size_t buffer_bytes, int32_t root) {

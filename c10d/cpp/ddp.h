@@ -1,5 +1,6 @@
 // c10d's Reducer: buckets of gradients, all-reduced while the backward pass goes on.
 #pragma once
+#include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include "process_group.h"
@@ -7,7 +8,9 @@
 namespace trainloop_c10d {
 
 struct Reducer {
-  std::unique_ptr<c10d::Reducer> inner;
+  std::shared_ptr<c10d::Reducer> inner;
+  // The reducer points to it, and with find_unused_parameters does not ask whether it is there.
+  std::shared_ptr<c10d::Logger> logger;
 
   bool rebuild_buckets() const { return inner->rebuild_buckets(); }
   void prepare_for_forward() const { inner->prepare_for_forward(); }
@@ -24,7 +27,6 @@ std::unique_ptr<Reducer> new_reducer(
     bool find_unused_parameters,
     bool gradient_as_bucket_view);
 
-void verify_parameters(const ProcessGroup& group, const TensorList& parameters);
 void broadcast_coalesced(const ProcessGroup& group, const TensorList& tensors, size_t buffer_bytes, int32_t root);
 
 }  // namespace trainloop_c10d

@@ -58,7 +58,6 @@ pub(crate) mod ffi {
         fn prepare_for_forward(self: &Reducer) -> Result<()>;
         fn prepare_for_backward(self: &Reducer, outputs: &TensorList) -> Result<()>;
         fn bucket_count(self: &Reducer) -> Result<usize>;
-        fn verify_parameters(group: &ProcessGroup, parameters: &TensorList) -> Result<()>;
         fn broadcast_coalesced(
             group: &ProcessGroup,
             tensors: &TensorList,
@@ -101,5 +100,8 @@ pub(crate) mod ffi {
         fn foreach_norm(tensors: &TensorList, order: f64) -> Result<UniquePtr<TensorList>>;
         fn foreach_mul(tensors: &TensorList, factor: &Tensor) -> Result<()>;
         fn randperm(n: i64, seed: u64) -> Result<UniquePtr<Tensor>>;
+        fn cpu_generator_state() -> Result<UniquePtr<Tensor>>;
+        fn set_cpu_generator_state(state: &Tensor) -> Result<()>;
+        fn copy_bytes(tensor: &Tensor, offset: usize, target: &mut [u8]) -> Result<()>;
     }
 }

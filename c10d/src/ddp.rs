@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use crate::bridge::ffi;
 use crate::error::{During, Error, Result};
-use crate::process_group::ProcessGroup;
+use crate::process_group::{ProcessGroup, ReduceOp};
 use crate::{aten, tensors};
 
 /// How parameters and buffers are broadcast at the start: in pieces of this many bytes, as PyTorch does.
@@ -49,6 +49,7 @@ pub struct DistributedDataParallel {
     // Declared before the tensors and the group: the reducer takes its hooks off the parameters first.
     reducer: UniquePtr<ffi::Reducer>,
     buffers: Vec<Tensor>,
+    names: Vec<String>,
     group: std::rc::Rc<ProcessGroup>,
     options: DdpOptions,
 }
@@ -68,8 +69,8 @@ impl DistributedDataParallel {
     /// `parameters` are the trainable ones with their names, in the same order on every rank.
     ///
     /// # Errors
-    /// [`Error::Argument`] where there is no parameter or a bucket has no size; [`Error::Torch`] where parameters differ
-    /// between ranks in number, shape or dtype; the errors of a broadcast.
+    /// [`Error::Argument`] where there is no parameter or a bucket has no size, and on every rank where the ranks' parameters
+    /// or buffers differ in number, name, shape, strides or dtype; the errors of a broadcast.
     pub fn new(
         group: std::rc::Rc<ProcessGroup>,
         parameters: &[(String, Tensor)],
@@ -89,7 +90,7 @@ impl DistributedDataParallel {
         let tensors = tensors::list(parameters.iter().map(|(_, tensor)| tensor));
         let names: Vec<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
 
-        ffi::verify_parameters(group.bridge(), &tensors).during(OPERATION)?;
+        same_model(&group, parameters, &buffers, OPERATION)?;
         let detached: Vec<Tensor> = parameters.iter().map(|(_, tensor)| tensor.detach()).collect();
         let all = tensors::list(detached.iter().chain(&buffers));
         ffi::broadcast_coalesced(group.bridge(), &all, BROADCAST_BYTES, 0).during(OPERATION)?;
@@ -104,20 +105,20 @@ impl DistributedDataParallel {
             options.gradient_as_bucket_view,
         )
         .during(OPERATION)?;
-        Ok(Self { reducer, buffers, group, options })
+        Ok(Self { reducer, buffers, names, group, options })
     }
 
     /// Before a forward pass. Where gradients are off (`tch::no_grad`) nothing is prepared, as in PyTorch.
     ///
     /// # Errors
-    /// [`Error::Torch`] where the pass before was never finished, as when a parameter had no gradient; the errors of a
-    /// broadcast.
+    /// [`Error::Torch`] where the pass before was never finished because a parameter had no gradient, with its name; the
+    /// errors of a broadcast.
     pub fn before_forward(&self) -> Result<()> {
         const OPERATION: &str = "DistributedDataParallel forward";
         if !aten::is_grad_enabled() {
             return Ok(());
         }
-        self.reducer.rebuild_buckets().during(OPERATION)?;
+        self.reducer.rebuild_buckets().during(OPERATION).map_err(|error| self.name_unused(error))?;
         self.reducer.prepare_for_forward().during(OPERATION)?;
         if self.options.broadcast_buffers && !self.buffers.is_empty() {
             let buffers = tensors::list(&self.buffers);
@@ -143,6 +144,27 @@ impl DistributedDataParallel {
         self.reducer.prepare_for_backward(&outputs).during("DistributedDataParallel backward")
     }
 
+    /// libtorch knows unused parameters by number, and speaks of Python.
+    fn name_unused(&self, error: Error) -> Error {
+        const SHOWN: usize = 8;
+        let Error::Torch { operation, message } = &error else { return error };
+        let Some((_, rest)) = message.split_once("did not receive grad for rank ") else { return error };
+        let line = rest.lines().next().unwrap_or_default();
+        let numbers = line.split_once(':').map_or("", |(_, numbers)| numbers).split_whitespace();
+        let unused: Vec<&String> = numbers.filter_map(|number| self.names.get(number.parse::<usize>().ok()?)).collect();
+        if unused.is_empty() {
+            return error;
+        }
+        let shown: Vec<String> = unused.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+        let more = if unused.len() > SHOWN { format!(" and {} more", unused.len() - SHOWN) } else { String::new() };
+        let message = format!(
+            "the pass before was never finished: {}{more} had no part in its loss, and so no gradient; let every \
+             parameter take part, or set `DdpOptions::find_unused_parameters`",
+            shown.join(", ")
+        );
+        Error::Torch { operation, message }
+    }
+
     /// How many buckets the gradients lie in.
     ///
     /// # Errors
@@ -150,4 +172,66 @@ impl DistributedDataParallel {
     pub fn bucket_count(&self) -> Result<usize> {
         self.reducer.bucket_count().during("DistributedDataParallel::bucket_count")
     }
+}
+
+/// Makes sure that all ranks have the model of rank 0 before anything is broadcast: Gloo ends the process of a rank that is
+/// sent more than it expects. Every rank gets an error, and the one that differs says in what.
+fn same_model(
+    group: &ProcessGroup,
+    parameters: &[(String, Tensor)],
+    buffers: &[Tensor],
+    operation: &'static str,
+) -> Result<()> {
+    if group.world_size() == 1 {
+        return Ok(());
+    }
+    let mut lines: Vec<String> =
+        parameters.iter().map(|(name, tensor)| format!("parameter `{name}` of {}", layout(tensor))).collect();
+    lines.extend(buffers.iter().enumerate().map(|(index, tensor)| format!("buffer {index} of {}", layout(tensor))));
+    let own = lines.join("\n");
+
+    // Where the backend expects tensors.
+    let device = parameters.first().map_or(tch::Device::Cpu, |(_, tensor)| tensor.device());
+    let mut length = Tensor::from_slice(&[own.len() as i64]).f_to_device(device).during(operation)?;
+    group.broadcast(&mut length, 0)?;
+    let mut text = if group.rank() == 0 {
+        Tensor::from_slice(own.as_bytes()).f_to_device(device).during(operation)?
+    } else {
+        let length = i64::try_from(&length).during(operation)?;
+        Tensor::f_zeros([length], (tch::Kind::Uint8, device)).during(operation)?
+    };
+    group.broadcast(&mut text, 0)?;
+    let theirs = Vec::<u8>::try_from(&text).during(operation)?;
+    let theirs = String::from_utf8_lossy(&theirs);
+
+    let differs = theirs != own;
+    let rank = if differs { group.rank() } else { group.world_size() };
+    let mut first = Tensor::from_slice(&[rank as i64]).f_to_device(device).during(operation)?;
+    group.all_reduce(&mut first, ReduceOp::Min)?;
+    let first = i64::try_from(&first).during(operation)?;
+    if first == group.world_size() as i64 {
+        return Ok(());
+    }
+    if !differs {
+        let message = format!("the model of rank {first} differs from rank 0's; its own error says in what");
+        return Err(Error::argument(operation, message));
+    }
+    let mut theirs = theirs.lines();
+    let mut own = own.lines();
+    let (own, theirs) = std::iter::from_fn(|| match (own.next(), theirs.next()) {
+        (None, None) => None,
+        pair => Some(pair),
+    })
+    .find(|(own, theirs)| own != theirs)
+    .map_or(("other things", "these"), |(own, theirs)| (own.unwrap_or("nothing"), theirs.unwrap_or("nothing")));
+    let message = format!(
+        "the model of rank {} differs from rank 0's: it has {own} where rank 0 has {theirs}; build the same model on \
+         every rank",
+        group.rank()
+    );
+    Err(Error::argument(operation, message))
+}
+
+fn layout(tensor: &Tensor) -> String {
+    format!("{:?} {:?} with strides {:?}", tensor.kind(), tensor.size(), tensor.stride())
 }

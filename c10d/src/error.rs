@@ -83,16 +83,33 @@ impl<T> During<T> for Result<T, cxx::Exception> {
     }
 }
 
+impl<T> During<T> for Result<T, tch::TchError> {
+    fn during(self, operation: &'static str) -> Result<T> {
+        self.map_err(|error| {
+            // libtorch adds a C++ backtrace; the first paragraph says what happened.
+            let text = error.to_string();
+            let end = text.find("\nException raised from").unwrap_or(text.len());
+            Error::Torch { operation, message: text[..end].trim().to_owned() }
+        })
+    }
+}
+
 /// Reads the class letter that `trycatch` in `cpp/tensors.h` puts before the message.
 fn from_message(operation: &'static str, what: &str) -> Error {
     let mut chars = what.chars();
     let class = chars.next();
     let message = chars.as_str().trim().to_owned();
-    // Gloo's timeout is a plain exception with these words.
-    let gloo_timeout = matches!(class, Some('X')) && message.contains("Timed out waiting");
+    // Timeouts that have no class of their own: Gloo's is a plain exception, a FileStore's a `c10::Error`, a TCPStore's a
+    // `DistStoreError`.
+    let timeout = match class {
+        Some('X') => message.contains("Timed out waiting"),
+        Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"]
+            .iter()
+            .any(|words| message.starts_with(words)),
+        class => class == Some('T'),
+    };
     match class {
-        Some('T') => Error::Timeout { operation, message },
-        _ if gloo_timeout => Error::Timeout { operation, message },
+        _ if timeout => Error::Timeout { operation, message },
         Some('S') => Error::Store { operation, message },
         Some('N') => Error::Network { operation, message },
         Some('B' | 'X') => Error::Backend { operation, message },

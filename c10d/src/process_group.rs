@@ -157,11 +157,13 @@ impl ProcessGroup {
                 ),
             ));
         }
-        self.inner.all_reduce(tensors::borrow(tensor), op.code()).during(OPERATION)?;
-        if op == ReduceOp::Mean {
-            *tensor /= self.world_size as f64;
-        }
-        Ok(())
+        in_place(tensor, OPERATION, |dense| {
+            self.inner.all_reduce(tensors::borrow(dense), op.code()).during(OPERATION)?;
+            if op == ReduceOp::Mean {
+                let _ = dense.f_div_scalar_(self.world_size as f64).during(OPERATION)?;
+            }
+            Ok(())
+        })
     }
 
     /// Replaces `tensor`, on every rank, by `root`'s.
@@ -176,7 +178,7 @@ impl ProcessGroup {
                 format!("root {root} is not in a group of {}; ranks count from 0", self.world_size),
             ));
         }
-        self.inner.broadcast(tensors::borrow(tensor), root as i32).during(OPERATION)
+        in_place(tensor, OPERATION, |dense| self.inner.broadcast(tensors::borrow(dense), root as i32).during(OPERATION))
     }
 
     /// Every rank's `tensor`, in the order of ranks. All have the same shape and dtype.
@@ -185,7 +187,8 @@ impl ProcessGroup {
     /// As [`all_reduce`](Self::all_reduce).
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>> {
         const OPERATION: &str = "all_gather";
-        let list = self.inner.all_gather(tensors::borrow(tensor)).during(OPERATION)?;
+        let dense = dense(tensor, OPERATION)?;
+        let list = self.inner.all_gather(tensors::borrow(&dense)).during(OPERATION)?;
         tensors::own_list(&list).during(OPERATION)
     }
 
@@ -204,4 +207,24 @@ impl ProcessGroup {
     pub fn barrier_timeout(&self, timeout: Duration) -> Result<()> {
         self.inner.barrier(millis(timeout).max(1)).during("barrier")
     }
+}
+
+/// The tensor itself where its elements lie one after the other, else a copy that is so; without its history.
+///
+/// Gloo walks a tensor's memory from its first element on, whatever the strides say.
+fn dense(tensor: &Tensor, operation: &'static str) -> Result<Tensor> {
+    if tensor.is_sparse() {
+        return Err(Error::argument(operation, "the tensor is sparse; make it dense with `to_dense` first"));
+    }
+    tensor.f_detach().and_then(|detached| detached.f_contiguous()).during(operation)
+}
+
+/// Runs a collective on a tensor's elements and leaves the result in the tensor.
+fn in_place(tensor: &mut Tensor, operation: &'static str, run: impl FnOnce(&mut Tensor) -> Result<()>) -> Result<()> {
+    let mut elements = dense(tensor, operation)?;
+    run(&mut elements)?;
+    if !tensor.is_contiguous() {
+        tensor.f_detach().and_then(|mut detached| detached.f_copy_(&elements)).during(operation)?;
+    }
+    Ok(())
 }

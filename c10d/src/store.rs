@@ -42,7 +42,7 @@ impl Store {
     /// The value of `key`, waiting for it to be set, at most for the store's timeout.
     ///
     /// # Errors
-    /// Where the key is not set in time, or the store cannot be reached.
+    /// [`Error::Timeout`] where the key is not set in time; where the store cannot be reached.
     pub fn get(&self, key: &str) -> Result<Vec<u8>> {
         self.inner.get(key).during("Store::get")
     }
@@ -58,7 +58,7 @@ impl Store {
     /// Waits until all of `keys` are set.
     ///
     /// # Errors
-    /// [`Error::Timeout`] or [`Error::Store`] where they are not in time.
+    /// [`Error::Timeout`] where they are not in time; where the store cannot be reached.
     pub fn wait(&self, keys: &[&str], timeout: Duration) -> Result<()> {
         let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
         self.inner.wait(&keys, millis(timeout)).during("Store::wait")
@@ -77,7 +77,10 @@ impl Store {
     /// # Errors
     /// Where the store cannot be reached.
     pub fn delete(&self, key: &str) -> Result<bool> {
-        self.inner.delete_key(key).during("Store::delete")
+        const OPERATION: &str = "Store::delete";
+        // A FileStore says true whatever was there.
+        let there = self.inner.check(key).during(OPERATION)?;
+        Ok(self.inner.delete_key(key).during(OPERATION)? && there)
     }
 
     /// How long [`get`](Self::get) waits from now on.

@@ -5,6 +5,7 @@
 mod data;
 mod net;
 
+use std::num::{ParseFloatError, ParseIntError};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -24,10 +25,10 @@ struct Options {
     #[arg(long, default_value_t = 8)]
     epochs: u64,
     /// Samples in a batch of one worker
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
     batch_size: usize,
     /// Learning rate
-    #[arg(long, default_value_t = 3e-3)]
+    #[arg(long, default_value_t = 3e-3, value_parser = learning_rate)]
     lr: f64,
     /// Folder in which runs are kept
     #[arg(long, default_value = "runs")]
@@ -113,6 +114,10 @@ fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<D
 fn main() -> Result<()> {
     let options = Options::try_parse().unwrap_or_else(|error| exit_with_usage(&error));
     let data = options.data.unwrap_or_else(|| PathBuf::from(SHIPPED));
+    if !data.is_dir() {
+        let folder = data.display();
+        return Err(Error::other(format!("{folder} is no folder; give one with IDX files, or leave out `--data`")));
+    }
     // Both are read here once, so that a damaged file is known before a worker starts.
     for split in [Split::Train, Split::Test] {
         Digits::open(&data, split)?;
@@ -164,6 +169,22 @@ fn summarise(outcome: &Outcome<train>, workers: usize) {
         }
     );
     println!("  reports and logs are in {}", outcome.path.display());
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(ParseIntError::to_string(&error)),
+    }
+}
+
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if f64::is_finite(rate) && rate >= 0.0 => Ok(rate),
+        Ok(_) => Err("it must be finite and not negative".to_owned()),
+        Err(error) => Err(ParseFloatError::to_string(&error)),
+    }
 }
 
 /// An unknown option ends with 1, as every other mistake; help and version end with 0.

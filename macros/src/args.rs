@@ -1,27 +1,24 @@
-//! The options of attributes: `name = value`, with a comma between.
+//! The options of attributes: `name` or `name = value`, with a comma between.
 
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Ident, Path, Token};
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Token};
 
 use crate::report::Report;
 
-/// One option as written. Every value that exists so far is a path: a name, or a crate's path.
+/// One option as written.
 pub(crate) struct Setting {
     pub(crate) name: Ident,
-    pub(crate) value: Path,
+    pub(crate) value: Option<Expr>,
 }
 
 impl Parse for Setting {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         // `crate` is a keyword, and the name of an option.
         let name = input.call(Ident::parse_any)?;
-        if !input.peek(Token![=]) {
-            return Err(syn::Error::new(name.span(), format!("the option `{name}` has no value; write `{name} = …`")));
-        }
-        input.parse::<Token![=]>()?;
-        Ok(Self { name, value: input.parse()? })
+        let value = input.parse::<Option<Token![=]>>()?.map(|_| input.parse()).transpose()?;
+        Ok(Self { name, value })
     }
 }
 
@@ -41,6 +38,18 @@ impl Options {
         }
     }
 
+    /// Parses the options of all `#[name(…)]` among an item's attributes; one without options is told to be like `example`.
+    pub(crate) fn of_attributes(attributes: &[Attribute], name: &str, example: &str, report: &mut Report) -> Self {
+        let mut options = Vec::new();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
+            match &attribute.meta {
+                Meta::List(list) => options.extend(Self::parse(list.tokens.clone(), report).0),
+                other => report.at(other, format!("write `{example}`")),
+            }
+        }
+        Self(options)
+    }
+
     /// Reports options that `place` does not know, and those given twice.
     pub(crate) fn allow(&self, place: &str, known: &[&str], report: &mut Report) {
         for (index, option) in self.0.iter().enumerate() {
@@ -53,25 +62,63 @@ impl Options {
         }
     }
 
-    /// The value of an option.
-    pub(crate) fn get(&self, name: &str) -> Option<&Path> {
-        self.0.iter().find(|option| option.name == name).map(|option| &option.value)
+    fn setting(&self, name: &str) -> Option<&Setting> {
+        self.0.iter().find(|setting| setting.name == name)
+    }
+
+    /// An option without a value: is it there?
+    pub(crate) fn flag(&self, name: &str, report: &mut Report) -> bool {
+        let Some(setting) = self.setting(name) else { return false };
+        if let Some(value) = &setting.value {
+            report.at(value, format!("the option `{name}` takes no value; write `{name}`"));
+        }
+        true
+    }
+
+    /// The value of an option that has one.
+    pub(crate) fn value(&self, name: &str, report: &mut Report) -> Option<&Expr> {
+        let setting = self.setting(name)?;
+        if setting.value.is_none() {
+            report.at(&setting.name, format!("the option `{name}` has no value; write `{name} = …`"));
+        }
+        setting.value.as_ref()
+    }
+
+    /// The value of an option that takes a string.
+    pub(crate) fn string(&self, name: &str, report: &mut Report) -> Option<LitStr> {
+        match self.value(name, report)? {
+            Expr::Lit(ExprLit { lit: Lit::Str(string), .. }) => Some(string.clone()),
+            other => {
+                report.at(other, format!("the option `{name}` takes a string; write `{name} = \"…\"`"));
+                None
+            }
+        }
     }
 
     /// The place in `values` of an option's value; another value is reported.
     pub(crate) fn choice(&self, name: &str, values: &[&str], report: &mut Report) -> Option<usize> {
-        let path = self.get(name)?;
-        let written = path.get_ident().map(ToString::to_string).unwrap_or_default();
+        let value = self.value(name, report)?;
+        let written = match value {
+            Expr::Path(path) => path.path.get_ident().map(ToString::to_string).unwrap_or_default(),
+            _ => String::new(),
+        };
         let place = values.iter().position(|value| *value == written);
         if place.is_none() {
-            report.at(path, format!("there is no such {name}{}", suggestion(&written, values)));
+            report.at(value, format!("there is no such {name}{}", suggestion(&written, values)));
         }
         place
     }
 
     /// The path of the crate `trainloop`.
-    pub(crate) fn crate_path(&self) -> Path {
-        self.get("crate").cloned().unwrap_or_else(|| syn::parse_quote!(::trainloop))
+    pub(crate) fn crate_path(&self, report: &mut Report) -> Path {
+        match self.value("crate", report) {
+            Some(Expr::Path(path)) => path.path.clone(),
+            Some(other) => {
+                report.at(other, "the option `crate` takes a path; write `crate = my_trainloop`");
+                syn::parse_quote!(::trainloop)
+            }
+            None => syn::parse_quote!(::trainloop),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Ident, Path, ReturnType, Signature, Type, Visibility};
+use syn::{Attribute, Expr, Ident, Member, Path, ReturnType, Signature, Type, Visibility};
 
 /// A function: its signature parsed, its body as it was written, so that a body half typed still completes in the editor.
 pub(crate) struct Function {
@@ -78,4 +78,68 @@ pub(crate) enum Reduce {
 impl Reduce {
     pub(crate) const NAMES: [&'static str; 4] = ["mean", "sum", "min", "max"];
     pub(crate) const ALL: [Self; 4] = [Self::Mean, Self::Sum, Self::Min, Self::Max];
+}
+
+/// A struct that derives `TrainState`.
+pub(crate) struct TrainState {
+    pub(crate) krate: Path,
+    pub(crate) input: syn::DeriveInput,
+    /// Those that are saved.
+    pub(crate) fields: Vec<StateField>,
+}
+
+pub(crate) struct StateField {
+    pub(crate) member: Member,
+    pub(crate) ty: Type,
+    /// Its name in the checkpoint.
+    pub(crate) name: String,
+    pub(crate) kind: StateKind,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum StateKind {
+    /// A `TrainState` itself.
+    Part,
+    /// What serde can write and read.
+    Value,
+}
+
+/// A struct that derives `Config`.
+pub(crate) struct Config {
+    pub(crate) krate: Path,
+    pub(crate) input: syn::DeriveInput,
+    /// The doc comment's lines.
+    pub(crate) doc: String,
+    pub(crate) fields: Vec<ConfigField>,
+}
+
+/// A field of a config, as an option of the command line.
+pub(crate) struct ConfigField {
+    pub(crate) name: Ident,
+    /// The option's name, without `--`.
+    pub(crate) long: String,
+    pub(crate) doc: String,
+    pub(crate) kind: ConfigKind,
+    /// What is read each time the option is given: the `T` of `Option<T>` and `Vec<T>`.
+    pub(crate) value: Type,
+    pub(crate) default: Option<DefaultValue>,
+}
+
+/// How often an option may be given.
+#[derive(Clone, Copy)]
+pub(crate) enum ConfigKind {
+    /// Once, or not at all where there is a default.
+    One,
+    Optional,
+    /// Without a value, too.
+    Flag,
+    Many,
+}
+
+/// What a field is where its option is not given.
+pub(crate) enum DefaultValue {
+    /// Shown as it is written; a string (`is_text`) is converted into the field's type.
+    Literal { value: Expr, text: String, is_text: bool },
+    /// Shown by `Display`.
+    Expression(Expr),
 }

@@ -75,3 +75,56 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 pub fn derive_metrics(item: TokenStream) -> TokenStream {
     expand::metrics(item.into()).into()
 }
+
+/// Derives `TrainState`: what a checkpoint holds of a struct.
+///
+/// ```ignore
+/// #[derive(TrainState)]
+/// struct State {
+///     model: Model<Net>,
+///     optimizer: AdamW,
+///     #[state(serde)]
+///     epoch: u64,
+///     #[state(skip)]
+///     scratch: Vec<f32>,
+/// }
+/// ```
+///
+/// Each field is a part that is a `TrainState` itself, or, with `#[state(serde)]`, a value that serde can write and read.
+/// `#[state(skip)]` leaves a field out; `#[state(rename = "name")]` saves it under another name, as an older checkpoint has
+/// it. Structs nest, and may be generic. `#[state(crate = path)]` on the struct names `trainloop` where it has another name.
+#[proc_macro_derive(TrainState, attributes(state))]
+pub fn derive_train_state(item: TokenStream) -> TokenStream {
+    expand::train_state(item.into()).into()
+}
+
+/// Derives `Config`: a train loop's config that the command line can set, read by `Cli::<Config>::parse()`.
+///
+/// ```ignore
+/// /// Trains a small net
+/// #[derive(Config, Serialize, Deserialize, Debug, Clone)]
+/// struct Config {
+///     /// Passes over the training data
+///     epochs: u64, // `--epochs <EPOCHS>`, which must be given
+///     /// Learning rate
+///     #[config(default = 3e-3)]
+///     lr: f64, // `--lr <LR>`, shown with its default
+///     /// Samples in a batch of one worker
+///     #[config(default = 64, long = "batch")]
+///     batch_size: usize, // `--batch <BATCH_SIZE>`
+///     /// Stop after so many steps
+///     max_steps: Option<u64>, // may be left out
+///     /// Widths of the hidden layers
+///     width: Vec<usize>, // may be given several times
+///     /// Augment the images
+///     augment: bool, // `--augment`, also `--augment=false`
+/// }
+/// ```
+///
+/// Doc comments are the help. A value is read by its type's `FromStr`. A default is an expression of the field's type, or
+/// a string that converts into it (`default = "data"` for a `PathBuf`); one that is no literal is shown by `Display`.
+/// `#[config(crate = path)]` on the struct names `trainloop` where it has another name.
+#[proc_macro_derive(Config, attributes(config))]
+pub fn derive_config(item: TokenStream) -> TokenStream {
+    expand::config(item.into()).into()
+}

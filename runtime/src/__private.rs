@@ -5,9 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use inventory;
 
+pub use crate::cli::Config;
+pub use crate::cli::declare::{Declaration, Declared, Occurs};
+pub use crate::cli::error::Mistake;
+pub use crate::cli::given::Given;
+pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::error::BoxError;
 pub use crate::metric::reduce::{first, max, mean, min, sum};
 pub use crate::metric::{Metrics, Ranks};
+pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore_value, save_value};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{ContextParam, LoopConfig, LoopReturn, TrainLoop};

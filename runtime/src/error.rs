@@ -51,6 +51,9 @@ pub enum Error {
     /// An optimizer was asked for something impossible.
     #[error("{0}")]
     Optimizer(String),
+    /// A checkpoint could not be written, read, or restored.
+    #[error("{0}")]
+    Checkpoint(String),
     /// A data file is not what it should be.
     #[error("{}: {reason}", path.display())]
     DataFile {
@@ -92,6 +95,10 @@ impl Error {
 
     pub(crate) fn optimizer(message: impl Into<String>) -> Self {
         Self::Optimizer(message.into())
+    }
+
+    pub(crate) fn checkpoint(message: impl Into<String>) -> Self {
+        Self::Checkpoint(message.into())
     }
 
     pub(crate) fn channel(message: impl Into<String>) -> Self {

@@ -43,13 +43,17 @@
 //! | [`worker`] | the [`Context`](worker::Context) that a train loop gets |
 //! | [`strategy`] | [`Model`](strategy::Model): how parameters and gradients are spread over ranks |
 //! | [`optim`] | SGD, Adam and `AdamW` on libtorch's fused kernels, with state |
+//! | [`schedule`] | learning-rate schedules |
 //! | [`data`] | datasets, the distributed sampler, the loader with its threads |
 //! | [`metric`] | what a report holds and how ranks' values become one |
+//! | [`state`] | what a checkpoint holds, and how it is saved and restored |
+//! | [`cli`] | a config's fields as options of the command line |
 //! | [`c10d`] | libtorch's process groups and stores |
 
 #[doc(hidden)]
 pub mod __private;
 mod channel;
+pub mod cli;
 mod controller;
 pub mod data;
 mod error;
@@ -58,11 +62,20 @@ mod log;
 pub mod metric;
 pub mod optim;
 pub mod prelude;
+pub mod schedule;
+pub mod state;
 pub mod strategy;
 pub mod trainer;
 pub mod worker;
 
+pub use cli::Config;
 pub use error::{Error, Result};
 pub use metric::Metrics;
+pub use state::TrainState;
 pub use trainloop_c10d as c10d;
 pub use trainloop_macros::{main, train_loop};
+
+/// The README's loop compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

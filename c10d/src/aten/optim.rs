@@ -38,7 +38,8 @@ pub struct AdamStep {
 /// One step of SGD, in place. `momentum_buffers` is empty where momentum is 0.
 ///
 /// # Errors
-/// [`Error::Argument`] where the lists differ in length; [`Error::Torch`] where shapes, dtypes or devices do not fit.
+/// [`Error::Argument`] where the lists differ in length; [`Error::Torch`] where a tensor differs from its
+/// parameter in shape, dtype, device or memory layout.
 pub fn fused_sgd(
     parameters: &[Tensor],
     gradients: &[Tensor],
@@ -67,7 +68,8 @@ pub fn fused_sgd(
 /// `max_exp_avg_sqs` is empty without `amsgrad`.
 ///
 /// # Errors
-/// [`Error::Argument`] where the lists differ in length; [`Error::Torch`] where shapes, dtypes or devices do not fit.
+/// [`Error::Argument`] where the lists differ in length; [`Error::Torch`] where a tensor differs from its
+/// parameter in shape, dtype, device or memory layout.
 pub fn fused_adam(
     parameters: &[Tensor],
     gradients: &[Tensor],

@@ -5,7 +5,7 @@ use quote::quote;
 
 use super::{parse_function, with_item};
 use crate::check;
-use crate::ir::Main;
+use crate::ir::{Function, Main};
 use crate::report::Report;
 
 pub(crate) fn main(args: TokenStream, item: &TokenStream) -> TokenStream {
@@ -18,10 +18,10 @@ pub(crate) fn main(args: TokenStream, item: &TokenStream) -> TokenStream {
     if let Err(messages) = report.check() {
         return with_item(messages, item);
     }
-    let (attributes, body) = (&function.attributes, &function.body);
+    let Function { attributes, visibility, body, .. } = &function;
     quote! {
         #(#attributes)*
-        fn main() -> ::std::process::ExitCode {
+        #visibility fn main() -> ::std::process::ExitCode {
             fn main() #output #body
             #krate::__private::main(main)
         }

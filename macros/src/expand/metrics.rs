@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
+use super::respan;
 use crate::check;
 use crate::ir::{MetricField, Metrics, Reduce};
 use crate::report::Report;
@@ -39,6 +40,7 @@ fn implementation(metrics: &Metrics) -> TokenStream {
 fn reduced(krate: &syn::Path, field: &MetricField) -> TokenStream {
     let name = &field.name;
     let span = field.ty.span();
+    let krate = respan(quote!(#krate), span);
     let call = match field.reduce {
         Reduce::Mean => quote_spanned!(span=> #krate::__private::mean(ranks, |metrics: &Self| metrics.#name)),
         Reduce::Sum => quote_spanned!(span=> #krate::__private::sum(ranks, |metrics: &Self| metrics.#name)),

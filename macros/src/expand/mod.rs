@@ -1,14 +1,18 @@
 //! What the macros make: few calls into `trainloop::__private`, where the work is done in code that can be read.
 
+mod config;
 mod main;
 mod metrics;
 mod train_loop;
+mod train_state;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 
+pub(crate) use config::config;
 pub(crate) use main::main;
 pub(crate) use metrics::metrics;
 pub(crate) use train_loop::train_loop;
+pub(crate) use train_state::train_state;
 
 use crate::ir::Function;
 
@@ -25,4 +29,13 @@ fn with_item(messages: TokenStream, item: &TokenStream) -> TokenStream {
     let mut tokens = item.clone();
     tokens.extend(messages);
     tokens
+}
+
+/// The same tokens at another place: an expression is marked where its first token lies.
+fn respan(tokens: TokenStream, span: Span) -> TokenStream {
+    let at = |mut token: TokenTree| {
+        token.set_span(token.span().resolved_at(span).located_at(span));
+        token
+    };
+    tokens.into_iter().map(at).collect()
 }

@@ -42,6 +42,8 @@ pub enum FailureKind {
     NotStarted,
     /// It returned while other ranks went on.
     ReturnedEarly,
+    /// It did not come to a collective, and a rank that waited there said this.
+    MissedCollective(String),
 }
 
 impl fmt::Display for FailureKind {
@@ -55,6 +57,11 @@ impl fmt::Display for FailureKind {
             Self::Signal(signal) => write!(f, "was ended by signal {signal} ({})", signal_name(*signal)),
             Self::Exit(code) => write!(f, "ended by itself with exit code {code}, before its loop returned"),
             Self::NotStarted => f.write_str("did not join in time"),
+            Self::MissedCollective(waiting) => write!(
+                f,
+                "did not come to a collective in which other ranks waited; every rank takes part in the same collectives, \
+                 within the collective timeout\n  {waiting}"
+            ),
             Self::ReturnedEarly => f.write_str(
                 "returned from the loop while other ranks went on; every rank takes the same steps and makes the same reports",
             ),
@@ -71,8 +78,8 @@ impl fmt::Display for RunFailure {
             reports => write!(f, "\n  after {reports} reports")?,
         }
         if !self.consequences.is_empty() {
-            let ranks: Vec<String> = self.consequences.iter().map(ToString::to_string).collect();
-            write!(f, "\n  the collectives of rank {} failed in consequence", ranks.join(", "))?;
+            let ranks: Vec<String> = self.consequences.iter().map(|rank| format!("rank {rank}")).collect();
+            write!(f, "\n  the collectives of {} failed in consequence", ranks.join(", "))?;
         }
         if self.log_tail.is_empty() {
             return Ok(());
@@ -108,18 +115,23 @@ pub(super) struct Seen {
     pub(super) reports: u64,
 }
 
+/// A rank and how many reports it had made.
+pub(super) type Place = (usize, u64);
+
 /// The failure that the others follow from: the first that is no consequence. Where all are, the ranks that returned early
-/// broke the group; where nobody did, the first seen.
-pub(super) fn cause(seen: &[Seen], returned: &[(usize, u64)]) -> Option<Seen> {
+/// broke the group, or else those that still ran when the controller ended it kept the others waiting; where there are
+/// neither, the first seen.
+pub(super) fn cause(seen: &[Seen], returned: &[Place], still_ran: &[Place]) -> Option<Seen> {
     if let Some(own) = seen.iter().find(|failure| !failure.peer_failure) {
         return Some(own.clone());
     }
-    match (seen.first(), returned.first()) {
-        (Some(_), Some(&(rank, reports))) => {
-            Some(Seen { rank, kind: FailureKind::ReturnedEarly, peer_failure: false, reports })
-        }
-        (first, _) => first.cloned(),
-    }
+    let first = seen.first()?;
+    let (&(rank, reports), kind) = match (returned, still_ran) {
+        ([place, ..], _) => (place, FailureKind::ReturnedEarly),
+        ([], [place, ..]) => (place, FailureKind::MissedCollective(format!("rank {} {}", first.rank, first.kind))),
+        ([], []) => return Some(first.clone()),
+    };
+    Some(Seen { rank, kind, peer_failure: false, reports })
 }
 
 #[cfg(test)]
@@ -132,15 +144,17 @@ mod tests {
 
     #[test]
     fn a_broken_pipe_never_hides_what_broke_it() {
-        let cases: [(&[Seen], &[(usize, u64)], usize); 4] = [
-            (&[seen(0, true), seen(2, true), seen(1, false)], &[], 1),
-            (&[seen(2, false), seen(1, false)], &[], 2),
-            (&[seen(1, true), seen(2, true)], &[], 1),
-            (&[seen(1, true)], &[(0, 3)], 0),
+        let cases: [(&[Seen], &[Place], &[Place], usize); 6] = [
+            (&[seen(0, true), seen(2, true), seen(1, false)], &[], &[], 1),
+            (&[seen(2, false), seen(1, false)], &[], &[(0, 0)], 2),
+            (&[seen(1, true), seen(2, true)], &[], &[], 1),
+            (&[seen(1, true)], &[(0, 3)], &[], 0),
+            (&[seen(1, true)], &[(0, 3)], &[(2, 3)], 0),
+            (&[seen(1, true), seen(0, true)], &[], &[(2, 3)], 2),
         ];
-        for (failures, returned, expected) in cases {
-            assert_eq!(cause(failures, returned).unwrap().rank, expected);
+        for (failures, returned, still_ran, expected) in cases {
+            assert_eq!(cause(failures, returned, still_ran).unwrap().rank, expected);
         }
-        assert!(cause(&[], &[(0, 1)]).is_none());
+        assert!(cause(&[], &[(0, 1)], &[(1, 1)]).is_none());
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll};
 
-use super::failure::{FailureKind, RunFailure, Seen, cause};
+use super::failure::{FailureKind, Place, RunFailure, Seen, cause};
 use super::member::{Member, Phase};
 use super::output::RankLog;
 use super::reports::Reports;
@@ -67,7 +67,12 @@ struct Group<'a> {
     members: Vec<Member>,
     strangers: HashMap<usize, (UnixStream, Decoder)>,
     next_stranger: usize,
+    /// Sources of which only a share was read: no event will tell of the rest.
+    unread: Vec<Source>,
     failures: Vec<Seen>,
+    /// Ranks that the controller ended while they ran.
+    still_ran: Vec<Place>,
+    ending: bool,
     /// When the group is to be ended.
     end_at: Option<Instant>,
     start_by: Instant,
@@ -101,7 +106,10 @@ impl<'a> Group<'a> {
             members: Vec::new(),
             strangers: HashMap::new(),
             next_stranger: 0,
+            unread: Vec::new(),
             failures: Vec::new(),
+            still_ran: Vec::new(),
+            ending: false,
             end_at: None,
             leaving_since: None,
         };
@@ -132,17 +140,26 @@ impl<'a> Group<'a> {
             if self.members.iter().all(Member::is_gone) {
                 return self.outcome();
             }
-            let timeout = self.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = if self.unread.is_empty() {
+                self.deadline().map(|at| at.saturating_duration_since(Instant::now()))
+            } else {
+                Some(Duration::ZERO)
+            };
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::channel(format!("cannot wait for the workers: {error}"))),
             }
+            // After the new events: those may tell of a failure or a signal.
+            let unread = std::mem::take(&mut self.unread);
             for event in &events {
                 match Source::of(event.token()) {
                     Some(source) => self.wake(source)?,
                     None => tracing::warn!("an event of an unknown source: {event:?}"),
                 }
+            }
+            for source in unread {
+                self.wake(source)?;
             }
             self.job.reports.flush()?;
             self.pass_deadlines();
@@ -161,13 +178,27 @@ impl<'a> Group<'a> {
             Source::Stranger(number) => self.greet(number)?,
             Source::Channel(rank) => {
                 self.members[rank].flush();
-                self.hear(rank)?;
+                if self.hear(rank)? {
+                    self.read_on_later(source);
+                }
             }
-            Source::Stdout(rank) => self.members[rank].read_output(Stream::Stdout, &self.job.console),
-            Source::Stderr(rank) => self.members[rank].read_output(Stream::Stderr, &self.job.console),
+            Source::Stdout(rank) => self.read_output(rank, Stream::Stdout, source),
+            Source::Stderr(rank) => self.read_output(rank, Stream::Stderr, source),
             Source::Process(rank) => self.bury(rank)?,
         }
         Ok(())
+    }
+
+    fn read_output(&mut self, rank: usize, stream: Stream, source: Source) {
+        if self.members[rank].read_output(stream, &self.job.console) {
+            self.read_on_later(source);
+        }
+    }
+
+    fn read_on_later(&mut self, source: Source) {
+        if !self.unread.contains(&source) {
+            self.unread.push(source);
+        }
     }
 
     /// The next time at which something is to be done without an event.
@@ -189,6 +220,7 @@ impl<'a> Group<'a> {
         let stuck = self.leaving_since.is_some_and(|since| now >= since + LEAVE);
         if stuck || self.end_at.is_some_and(|at| now >= at) {
             self.end_at = None;
+            self.ending = true;
             for member in &self.members {
                 member.kill();
             }
@@ -240,22 +272,25 @@ impl<'a> Group<'a> {
         let start = Start { local_rank: rank, ..self.job.start.clone() };
         write_frame(&mut frame, &ToWorker::Start(Box::new(start)))?;
         member.send(&frame);
-        self.hear(rank)
+        if self.hear(rank)? {
+            self.read_on_later(Source::Channel(rank));
+        }
+        Ok(())
     }
 
-    /// Takes all messages of a rank.
-    fn hear(&mut self, rank: usize) -> Result<()> {
-        self.members[rank].receive();
+    /// Takes the messages of a rank that have come; true where there may be more.
+    fn hear(&mut self, rank: usize) -> Result<bool> {
+        let more = self.members[rank].receive();
         loop {
-            let message = match self.members[rank].receive().next() {
+            let message = match self.members[rank].next_message() {
                 Ok(Some(message)) => message,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(more),
                 Err(error) => {
                     let kind = FailureKind::Error(format!("sent a message that cannot be read: {error}"));
                     let reports = self.members[rank].reports;
                     self.members[rank].phase = Phase::Failed;
                     self.fail(Seen { rank, kind, peer_failure: false, reports });
-                    return Ok(());
+                    return Ok(false);
                 }
             };
             self.take(rank, message)?;
@@ -306,13 +341,18 @@ impl<'a> Group<'a> {
             .map_err(|error| Error::channel(format!("cannot wait for rank {rank}: {error}")))?;
         let Some(status) = status else { return Ok(()) };
         // What it said before its end counts.
-        self.hear(rank)?;
+        while self.hear(rank)? {}
         let member = &mut self.members[rank];
         member.drain_output(&self.job.console);
         if matches!(member.phase, Phase::Starting | Phase::Running) {
             member.phase = Phase::Failed;
             let reports = member.reports;
-            self.fail(Seen { rank, kind: ending(status), peer_failure: false, reports });
+            let kind = ending(status);
+            if self.ending && kind == FailureKind::Signal(9) {
+                self.still_ran.push((rank, reports));
+            } else {
+                self.fail(Seen { rank, kind, peer_failure: false, reports });
+            }
         }
         Ok(())
     }
@@ -334,21 +374,22 @@ impl<'a> Group<'a> {
     /// After the last process's end.
     fn outcome(&mut self) -> Result<Ended> {
         self.job.reports.flush()?;
-        let returned: Vec<(usize, u64)> = self
+        let returned: Vec<Place> = self
             .members
             .iter()
             .filter(|member| matches!(member.phase, Phase::Finished(_)))
             .map(|member| (member.rank, member.reports))
             .collect();
-        if let Some(first) = cause(&self.failures, &returned) {
-            let consequences =
-                self.failures.iter().filter(|seen| seen.peer_failure && seen.rank != first.rank).map(|seen| seen.rank);
+        if let Some(first) = cause(&self.failures, &returned, &self.still_ran) {
+            let consequences = self.failures.iter().filter(|seen| seen.peer_failure && seen.rank != first.rank);
+            let mut consequences: Vec<usize> = consequences.map(|seen| seen.rank).collect();
+            consequences.sort_unstable();
             let log = &self.members[first.rank].log;
             return Err(Error::Run(Box::new(RunFailure {
                 rank: first.rank,
                 kind: first.kind,
                 reports: first.reports,
-                consequences: consequences.collect(),
+                consequences,
                 log_tail: log.tail(),
                 log: log.path(),
             })));

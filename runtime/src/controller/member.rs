@@ -12,9 +12,16 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::output::RankLog;
 use super::wakeups::Source;
-use crate::channel::Decoder;
+use crate::channel::{Decoder, ToController};
 use crate::error::{Error, Result};
 use crate::log::{Console, Stream};
+
+/// How many bytes of one worker are taken before the others' events: one that prints or reports without pause must not keep
+/// the driver from hearing of a failure or a signal.
+const SHARE: usize = 64 * 1024;
+
+/// A pipe holds no more, unless somebody has enlarged it.
+const PIPE: usize = 1024 * 1024;
 
 /// Where a rank is in its life.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,54 +130,47 @@ impl Member {
         }
     }
 
-    /// Reads all that the channel has, and gives the decoder to take messages from.
-    pub(super) fn receive(&mut self) -> &mut Decoder {
-        if let Some(channel) = &mut self.channel {
-            let mut buffer = [0; 16 * 1024];
-            loop {
-                match channel.read(&mut buffer) {
-                    Ok(0) => {
-                        self.channel = None;
-                        break;
-                    }
-                    Ok(read) => self.decoder.push(&buffer[..read]),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(_) => {
-                        self.channel = None;
-                        break;
-                    }
-                }
-            }
+    /// Reads a share of what the channel has, for [`next_message`](Self::next_message); true where there may be more.
+    pub(super) fn receive(&mut self) -> bool {
+        let Some(channel) = &mut self.channel else { return false };
+        match read_share(channel, |bytes| self.decoder.push(bytes)) {
+            Share::More => return true,
+            Share::All => {}
+            Share::Closed => self.channel = None,
         }
-        &mut self.decoder
+        false
     }
 
-    /// Takes what the worker has printed.
-    pub(super) fn read_output(&mut self, stream: Stream, console: &Console) {
+    pub(super) fn next_message(&mut self) -> Result<Option<ToController>> {
+        self.decoder.next()
+    }
+
+    /// Takes a share of what the worker has printed; true where there may be more.
+    pub(super) fn read_output(&mut self, stream: Stream, console: &Console) -> bool {
         let pipe = match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        let Some(reader) = pipe else { return };
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => self.log.take(stream, &buffer[..read], console),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => break,
+        let Some(reader) = pipe else { return false };
+        match read_share(reader, |bytes| self.log.take(stream, bytes, console)) {
+            Share::More => return true,
+            Share::All => {}
+            Share::Closed => {
+                *pipe = None;
+                self.log.end(stream, console);
             }
         }
-        *pipe = None;
-        self.log.end(stream, console);
+        false
     }
 
-    /// After the process's end: whatever is left in its pipes.
+    /// After the process's end: whatever is left in its pipes, which somebody who escaped may still fill.
     pub(super) fn drain_output(&mut self, console: &Console) {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            self.read_output(stream, console);
+            for _ in 0..=PIPE / SHARE {
+                if !self.read_output(stream, console) {
+                    break;
+                }
+            }
             self.log.end(stream, console);
         }
     }
@@ -202,6 +202,32 @@ impl Member {
             self.status = self.child.wait().ok();
         }
     }
+}
+
+/// How much of what there was to read was read.
+enum Share {
+    /// Its share: there may be more, and no event will tell of it.
+    More,
+    All,
+    Closed,
+}
+
+fn read_share(reader: &mut impl Read, mut take: impl FnMut(&[u8])) -> Share {
+    let mut buffer = [0; 16 * 1024];
+    let mut taken = 0;
+    while taken < SHARE {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Share::Closed,
+            Ok(read) => {
+                take(&buffer[..read]);
+                taken += read;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Share::All,
+            Err(_) => return Share::Closed,
+        }
+    }
+    Share::More
 }
 
 fn pid(child: &Child) -> Pid {

@@ -1,6 +1,7 @@
-//! `MessagePack` from a worker as JSON for the run's records: self-describing both, so no type is needed.
+//! `MessagePack` from a worker as JSON for the run's records, and back into the user's types.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use crate::channel::decode;
@@ -100,6 +101,88 @@ impl<'de> Visitor<'de> for RecordVisitor {
     }
 }
 
+/// The value that [`record`] made, as a `T` again.
+pub(crate) fn from_record<T: DeserializeOwned>(value: Value) -> crate::Result<T> {
+    T::deserialize(Recorded(value)).map_err(|error| crate::Error::serde("read a record of the run", error))
+}
+
+/// Reads as JSON does, and where a float is asked for, also the three strings.
+struct Recorded(Value);
+
+type RecordError = serde_json::Error;
+
+impl<'de> Deserializer<'de> for Recorded {
+    type Error = RecordError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RecordError> {
+        match self.0 {
+            Value::Array(values) => {
+                let mut seq = SeqDeserializer::new(values.into_iter().map(Recorded));
+                let value = visitor.visit_seq(&mut seq)?;
+                seq.end()?;
+                Ok(value)
+            }
+            Value::Object(entries) => {
+                let mut map = MapDeserializer::new(entries.into_iter().map(|(key, value)| (key, Recorded(value))));
+                let value = visitor.visit_map(&mut map)?;
+                map.end()?;
+                Ok(value)
+            }
+            plain => plain.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RecordError> {
+        match self.0.as_str() {
+            Some("NaN") => visitor.visit_f64(f64::NAN),
+            Some("Infinity") => visitor.visit_f64(f64::INFINITY),
+            Some("-Infinity") => visitor.visit_f64(f64::NEG_INFINITY),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RecordError> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RecordError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, RecordError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, RecordError> {
+        match self.0 {
+            Value::String(variant) => visitor.visit_enum(variant.into_deserializer()),
+            Value::Object(entries) => {
+                let entries = entries.into_iter().map(|(key, value)| (key, Recorded(value)));
+                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(entries)))
+            }
+            other => Err(RecordError::custom(format!("{other} is no variant"))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, RecordError> for Recorded {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
@@ -121,5 +204,36 @@ mod tests {
         let text = r#"{"losses":["NaN","Infinity","-Infinity",0.1],"note":null,"step":18446744073709551615}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn records_read_back_as_they_were() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        enum Kind {
+            Plain,
+            Tuple(u8, f32),
+            Named { value: Option<f64> },
+        }
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Metrics {
+            worst: f64,
+            least: f32,
+            name: String,
+            kinds: Vec<Kind>,
+            nested: std::collections::BTreeMap<String, [f64; 2]>,
+            missing: Option<f64>,
+        }
+        let metrics = Metrics {
+            worst: f64::INFINITY,
+            least: f32::NEG_INFINITY,
+            name: "NaN".into(),
+            kinds: vec![Kind::Plain, Kind::Tuple(3, 0.5), Kind::Named { value: Some(f64::INFINITY) }],
+            nested: [("a".to_owned(), [0.1 + 0.2, -0.0])].into(),
+            missing: None,
+        };
+        let text = record(&encode(&metrics, "test").unwrap()).unwrap().to_string();
+        assert_eq!(from_record::<Metrics>(serde_json::from_str(&text).unwrap()).unwrap(), metrics);
+        assert!(from_record::<f64>("NaN".into()).unwrap().is_nan());
+        from_record::<f64>("none".into()).unwrap_err();
     }
 }

@@ -16,6 +16,8 @@ use crate::optim::LossWeight;
 
 /// What an epoch of one rank consists of.
 pub(super) struct Plan {
+    /// How many places of the epoch lie before it.
+    pub(super) begin: usize,
     /// This rank's samples, in order.
     pub(super) indices: Vec<usize>,
     pub(super) stand_in: Option<usize>,
@@ -25,6 +27,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// How many places of the epoch batch `index` has, over all ranks.
+    fn places(&self, index: u64) -> usize {
+        let global_batch = self.batch_size * self.sampler.world_size();
+        (self.sampler.total() - self.begin - index as usize * global_batch).min(global_batch)
+    }
+
     /// The samples of batch `index`, and how it stands to the global batch.
     fn batch(&self, index: u64) -> (Vec<usize>, Share) {
         let begin = index as usize * self.batch_size;
@@ -33,10 +41,12 @@ impl Plan {
 
         let world_size = self.sampler.world_size();
         let global_batch = self.batch_size * world_size;
-        let global = (self.sampler.total() - index as usize * global_batch).min(global_batch);
+        let global = self.places(index);
         debug_assert_eq!(own.len(), self.sampler.share(global));
         // A rank with nothing takes the step all the same, with a sample that weighs nothing.
         let samples = if own.is_empty() { self.stand_in.into_iter().collect() } else { own.to_vec() };
+        // Counted from the epoch's beginning, also where it goes on from a place inside.
+        let index = (self.begin.div_ceil(global_batch)) as u64 + index;
         let weight = (own.len() * world_size) as f64 / global as f64;
         (samples, Share { index, samples: own.len(), weight })
     }
@@ -168,9 +178,11 @@ impl<D: Dataset> Iterator for Epoch<D> {
             }
         };
         self.ask();
+        let position = self.position.get();
+        let samples = position.samples + self.plan.places(self.next);
+        self.position.set(Position { samples, ..position });
         self.next += 1;
         self.weight.set(share.weight);
-        self.position.set(Position { batch: self.next, ..self.position.get() });
         if let Some(on_progress) = &self.on_progress {
             on_progress(self.next, self.plan.batches);
         }

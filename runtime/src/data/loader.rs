@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::dataset::Dataset;
 use super::epoch::{Epoch, Plan};
-use super::sampler::{DistributedSampler, Tail};
+use super::sampler::{DistributedSampler, Fingerprint, Tail};
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
 
@@ -27,13 +29,22 @@ pub struct DataLoader<D: Dataset> {
     weight: LossWeight,
     on_progress: Option<OnProgress>,
     position: Rc<Cell<Position>>,
+    /// Where the next epoch begins, after a restore.
+    resume: Cell<Option<Position>>,
 }
 
-/// How far a loader has come: `batch` batches of `epoch` are handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How far a loader has come: all ranks together have been handed the first `samples` places of `epoch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Position {
     pub(super) epoch: u64,
-    pub(super) batch: u64,
+    pub(super) samples: usize,
+}
+
+/// A loader's place, with what makes it mean something.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct SavedPosition {
+    position: Position,
+    order: Fingerprint,
 }
 
 impl<D: Dataset> DataLoader<D> {
@@ -58,24 +69,52 @@ impl<D: Dataset> DataLoader<D> {
     /// How many batches an epoch has: the same on all ranks.
     #[must_use]
     pub fn batches(&self) -> u64 {
-        let global = self.batch_size * self.sampler.world_size();
-        let total = self.sampler.total();
-        (if self.drop_last { total / global } else { total.div_ceil(global) }) as u64
+        self.batches_from(0)
     }
 
-    /// The batches of epoch `epoch` from its beginning. The iterator owns what it needs: the loader, and a state that
+    fn batches_from(&self, begin: usize) -> u64 {
+        let global = self.batch_size * self.sampler.world_size();
+        let left = self.sampler.total().saturating_sub(begin);
+        (if self.drop_last { left / global } else { left.div_ceil(global) }) as u64
+    }
+
+    pub(crate) fn position(&self) -> SavedPosition {
+        // A place that was restored and not yet gone on from is still the place.
+        let position = self.resume.get().unwrap_or_else(|| self.position.get());
+        SavedPosition { position, order: self.sampler.fingerprint() }
+    }
+
+    /// The next `epoch` call for that place's epoch goes on from there.
+    pub(crate) fn resume_at(&mut self, saved: SavedPosition) -> Result<()> {
+        let order = self.sampler.fingerprint();
+        if saved.order != order {
+            return Err(Error::checkpoint(format!(
+                "the place inside the epoch belongs to {} and this loader has {}, so it would mean other samples",
+                described(saved.order),
+                described(order)
+            )));
+        }
+        self.resume.set(Some(saved.position));
+        Ok(())
+    }
+
+    /// The batches of epoch `epoch`, from its beginning; after a restore, from where that epoch was left. The iterator owns what it needs: the loader, and a state that
     /// holds it, can be lent while it runs. A batch that it has given counts as consumed.
     ///
     /// # Errors
     /// Where libtorch cannot make the permutation, or a thread cannot be started.
     pub fn epoch(&self, epoch: u64) -> Result<Epoch<D>> {
-        self.position.set(Position { epoch, batch: 0 });
+        // A place is good for one epoch, once: a loop that goes on with another begins that one from its beginning.
+        let resumed = self.resume.take().filter(|position| position.epoch == epoch);
+        let begin = resumed.map_or(0, |position| position.samples);
+        self.position.set(Position { epoch, samples: begin });
         let plan = Plan {
-            indices: self.sampler.indices(epoch)?,
+            begin,
+            indices: self.sampler.indices_from(epoch, begin)?,
             stand_in: self.sampler.stand_in(epoch)?,
             sampler: self.sampler.clone(),
             batch_size: self.batch_size,
-            batches: self.batches(),
+            batches: self.batches_from(begin),
         };
         Epoch::start(
             self.dataset.clone(),
@@ -86,6 +125,13 @@ impl<D: Dataset> DataLoader<D> {
             self.on_progress.clone(),
             Rc::clone(&self.position),
         )
+    }
+}
+
+fn described(Fingerprint { samples, seed }: Fingerprint) -> String {
+    match seed {
+        Some(seed) => format!("{samples} samples shuffled by seed {seed}"),
+        None => format!("{samples} samples in order"),
     }
 }
 
@@ -181,6 +227,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
             weight,
             on_progress,
             position: Rc::default(),
+            resume: Cell::default(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Which rank sees which sample, in what order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// What happens where the samples do not divide evenly over the ranks.
@@ -35,6 +37,13 @@ pub struct DistributedSampler {
     world_size: usize,
     seed: Option<u64>,
     tail: Tail,
+}
+
+/// What makes an order of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fingerprint {
+    pub(super) samples: usize,
+    pub(super) seed: Option<u64>,
 }
 
 impl DistributedSampler {
@@ -89,8 +98,13 @@ impl DistributedSampler {
     /// # Errors
     /// Where libtorch cannot make the permutation.
     pub fn indices(&self, epoch: u64) -> Result<Vec<usize>> {
+        self.indices_from(epoch, 0)
+    }
+
+    /// This rank's part of what is left of an epoch after its first `begin` samples, whoever has seen those.
+    pub(super) fn indices_from(&self, epoch: u64, begin: usize) -> Result<Vec<usize>> {
         let order = self.order(epoch)?;
-        let places = (self.rank..self.total()).step_by(self.world_size);
+        let places = (begin + self.rank..self.total()).step_by(self.world_size);
         // Beyond the end, padding begins again from the start.
         Ok(places.map(|place| order[place % order.len()]).collect())
     }
@@ -98,6 +112,11 @@ impl DistributedSampler {
     /// A sample that any rank may use as a stand-in: the first of the epoch.
     pub(super) fn stand_in(&self, epoch: u64) -> Result<Option<usize>> {
         Ok(self.order(epoch)?.first().copied())
+    }
+
+    /// What makes the order: two samplers that agree in this give the same epochs.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { samples: self.samples, seed: self.seed }
     }
 
     fn order(&self, epoch: u64) -> Result<Vec<usize>> {

@@ -193,14 +193,12 @@ impl Rule for AdamWRule {
 impl<R: Rule<Options = AdamOptions>> Builder<R> {
     /// How much of the running means of the gradient and of its square is kept at a step; 0.9 and 0.999 unless said
     /// otherwise.
-    #[must_use]
     pub fn betas(mut self, beta1: f64, beta2: f64) -> Self {
         self.options.betas = (beta1, beta2);
         self
     }
 
     /// Added to the divisor, so that it is never 0; 1e-8 unless said otherwise.
-    #[must_use]
     pub fn eps(mut self, eps: f64) -> Self {
         self.options.eps = eps;
         self
@@ -208,7 +206,6 @@ impl<R: Rule<Options = AdamOptions>> Builder<R> {
 
     /// Divides by the greatest mean square so far, after Reddi et al., "On the Convergence of Adam and Beyond" (ICLR
     /// 2018); off unless said otherwise.
-    #[must_use]
     pub fn amsgrad(mut self, amsgrad: bool) -> Self {
         self.options.amsgrad = amsgrad;
         self

@@ -51,7 +51,7 @@ impl<R: Rule> Builder<R> {
         let mut groups = vec![Group::new(DEFAULT, options.clone())?];
         for choice in &choices {
             if groups.iter().any(|group: &Group<R>| group.name == choice.name) {
-                return Err(error::<R>(format!(
+                return Err(error::<R>(&format!(
                     "there are two groups named `{}` (`{DEFAULT}` is the one of all other parameters); rename one",
                     choice.name
                 )));
@@ -59,8 +59,8 @@ impl<R: Rule> Builder<R> {
             groups.push(Group::new(&choice.name, choice.options(options.clone()))?);
         }
         let named = parameters.named_parameters();
-        check_parameters(&named).map_err(error::<R>)?;
-        let names = list(&named);
+        check_parameters(&named).map_err(|reason| error::<R>(&reason))?;
+        let list = list(&named);
         for (name, tensor) in named {
             let choice = choices.iter().position(|choice| (choice.takes)(&name));
             let place = choice.map_or(0, |choice| choice + 1);
@@ -69,7 +69,7 @@ impl<R: Rule> Builder<R> {
         // The default group may be empty: then every parameter was chosen.
         if let Some(group) = groups.iter().skip(1).find(|group| group.parameters.is_empty()) {
             let reason = "it takes no parameter, or none that an earlier group has not taken";
-            return Err(group.error(&format!("{reason}; the parameters are {names}")));
+            return Err(group.error(&format!("{reason}; the parameters are {list}")));
         }
         Ok(Optimizer { groups, loss_weight: parameters.loss_weight() })
     }
@@ -81,7 +81,7 @@ impl<R: Rule> std::fmt::Debug for Builder<R> {
     }
 }
 
-fn error<R: Rule>(reason: String) -> Error {
+fn error<R: Rule>(reason: &str) -> Error {
     Error::optimizer(format!("{}: {reason}", R::NAME))
 }
 
@@ -90,11 +90,11 @@ fn check_parameters(named: &[(String, Tensor)]) -> Result<(), String> {
     if named.is_empty() {
         return Err("there are no parameters to train; create the model's variables before its optimizer".into());
     }
-    let mut names = HashSet::new();
+    let mut taken = HashSet::new();
     let mut seen = ByIdentity::default();
     for (name, tensor) in named {
         check_tensor(tensor).map_err(|reason| format!("parameter `{name}` {reason}"))?;
-        if !names.insert(name) {
+        if !taken.insert(name) {
             return Err(format!("two parameters are named `{name}`; rename one"));
         }
         if let Some(other) = seen.get(tensor) {

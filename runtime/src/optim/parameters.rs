@@ -51,12 +51,14 @@ pub(crate) fn named_trainable(store: &VarStore) -> Vec<(String, Tensor)> {
     for (name, tensor) in sorted {
         names.insert(tensor, name);
     }
-    let name = |(index, tensor)| match names.get(tensor) {
-        Some(name) => (*name).clone(),
-        None => format!("unnamed.{index}"),
-    };
-    let tensors = variables.trainable_variables.iter().map(|variable| &variable.tensor);
-    tensors.enumerate().map(|(index, tensor)| (name((index, tensor)), tensor.shallow_clone())).collect()
+    let trainable = variables.trainable_variables.iter().enumerate();
+    trainable
+        .map(|(index, variable)| {
+            // Only a hand that reached into the store can have taken the name away.
+            let name = names.get(&variable.tensor).map_or_else(|| format!("unnamed.{index}"), |&name| name.clone());
+            (name, variable.tensor.shallow_clone())
+        })
+        .collect()
 }
 
 /// The variables that are not trainable, such as the running means of batch norms, sorted by name.

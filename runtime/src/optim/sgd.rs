@@ -119,21 +119,18 @@ impl Rule for SgdRule {
 
 impl Builder<SgdRule> {
     /// How much of the last velocity is kept, usually 0.9; 0 unless said otherwise.
-    #[must_use]
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.options.momentum = momentum;
         self
     }
 
     /// How much of the gradient is kept from the velocity; 0 unless said otherwise. It does not touch the first step.
-    #[must_use]
     pub fn dampening(mut self, dampening: f64) -> Self {
         self.options.dampening = dampening;
         self
     }
 
     /// Nesterov's momentum; it needs a [`momentum`](Self::momentum) and no [`dampening`](Self::dampening).
-    #[must_use]
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.options.nesterov = nesterov;
         self

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tch::Tensor;
 
-use super::group::{Group, copy_like};
+use super::group::{Group, Parameter, copy_like};
 use super::optimizer::Optimizer;
 use super::rule::{Options, Rule, Slot, at_least_zero};
 use crate::error::{Error, Result};
@@ -124,7 +124,7 @@ impl<R: Rule> Optimizer<R> {
         let mut groups = Vec::new();
         for (group, options) in self.groups.iter().zip(options) {
             let expected = R::slots(options);
-            let slots = |parameter: &super::group::Parameter| {
+            let slots = |parameter: &Parameter| {
                 take_slots(&mut saved, expected, &parameter.name, &parameter.tensor)
                     .map_err(|reason| refusal::<R>(&reason))?
                     .into_iter()
@@ -195,6 +195,8 @@ fn take_slots<'a>(
 impl Slot {
     /// A copy in the place and layout that the kernel needs.
     fn copy_from(self, saved: &Tensor, parameter: &Tensor) -> Result<Tensor> {
-        copy_like(saved, &self.zeros(parameter)?)
+        let mut copy = self.zeros(parameter)?;
+        tch::no_grad(|| copy.f_copy_(saved))?;
+        Ok(copy)
     }
 }

@@ -63,8 +63,9 @@ impl ScalingConfig {
             let wanted = self.workers.max(1);
             let found = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
             if found < wanted {
+                let wanted = if wanted == 1 { "1 GPU is".to_owned() } else { format!("{wanted} GPUs are") };
                 return Err(Error::config(format!(
-                    "{wanted} GPUs are asked for, one for each worker, and libtorch sees {found} on this machine; \
+                    "{wanted} asked for, one for each worker, and libtorch sees {found} on this machine; \
                      leave out `use_gpu`, ask for fewer workers, or link a libtorch with CUDA"
                 )));
             }

@@ -26,8 +26,8 @@ use crate::worker::{Context, Link, Seat, SeatParts};
 #[must_use = "a trainer does nothing until `fit` is called"]
 pub struct TorchTrainer<L: TrainLoop> {
     config: L::Config,
-    scaling: ScalingConfig,
-    run: RunConfig,
+    pub(crate) scaling: ScalingConfig,
+    pub(crate) run: RunConfig,
 }
 
 impl<L: TrainLoop> TorchTrainer<L> {

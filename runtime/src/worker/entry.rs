@@ -1,6 +1,7 @@
 //! A worker process, from its start to its end.
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +9,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
 
 use super::seat::{Seat, SeatParts};
@@ -36,7 +38,7 @@ pub(crate) fn enter(invitation: &str) -> ! {
 }
 
 fn work(invitation: &Invitation) -> Result<()> {
-    die_with_the_driver(invitation.driver)?;
+    let driver = die_with_the_driver(invitation.driver)?;
     let address =
         SocketAddr::from_abstract_name(&invitation.socket).map_err(|error| Error::channel(error.to_string()))?;
     let channel = UnixStream::connect_addr(&address)
@@ -46,7 +48,7 @@ fn work(invitation: &Invitation) -> Result<()> {
     let Some(ToWorker::Start(start)) = read_frame(&channel)? else {
         return Err(Error::channel("the driver closed the channel before the start"));
     };
-    watch(&channel)?;
+    watch(&channel, driver)?;
 
     let result = train(&start, invitation.rank, &channel);
     let failed = result.is_err();
@@ -59,27 +61,47 @@ fn work(invitation: &Invitation) -> Result<()> {
     std::process::exit(i32::from(failed));
 }
 
-/// A worker never outlives its driver: the kernel ends it when the driver ends.
-fn die_with_the_driver(driver: i32) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| Error::channel(format!("cannot tie this worker to its driver: {error}")))?;
-    // The driver may have ended before the line above.
-    let parent = rustix::process::getppid().map(Pid::as_raw_nonzero).map_or(0, std::num::NonZeroI32::get);
-    if parent == driver { Ok(()) } else { Err(Error::channel("the driver has ended")) }
+/// A worker never outlives its driver: until the channel is [watched](watch), the kernel ends it when the driver ends.
+fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
+    let tie = || -> std::io::Result<Option<OwnedFd>> {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        let Some(pid) = Some(driver).filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return Ok(None) };
+        let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            pidfd => pidfd?,
+        };
+        // The driver may have ended before the lines above, and another process have got its number.
+        Ok((rustix::process::getppid() == Some(pid)).then_some(pidfd))
+    };
+    tie()
+        .map_err(|error| Error::channel(format!("cannot tie this worker to its driver: {error}")))?
+        .ok_or_else(|| Error::channel("the driver has ended"))
 }
 
 /// The channel's end is the driver's end, or its wish that this worker ends: at once, whatever the loop is doing.
-fn watch(channel: &UnixStream) -> Result<()> {
-    let channel = channel.try_clone().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))?;
-    std::thread::Builder::new()
-        .name("channel".to_owned())
-        .spawn(move || {
-            while let Ok(Some(ToWorker::Start(_))) = read_frame(&channel) {}
-            // Not `exit`: that would run libtorch's destructors under the loop's feet.
+fn watch(channel: &UnixStream, driver: OwnedFd) -> Result<()> {
+    let start = || -> std::io::Result<()> {
+        let channel = channel.try_clone()?;
+        std::thread::Builder::new().name("channel".to_owned()).spawn(move || {
+            while !is_over(&channel, &driver) {}
+            // With what this worker has started, for which the signal of the kernel would leave no time. Not `exit`: that
+            // would run libtorch's destructors under the loop's feet.
+            let _ = rustix::process::kill_process_group(rustix::process::getpid(), Signal::KILL);
             let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
-        })
-        .map_err(|error| Error::channel(format!("cannot start the channel's thread: {error}")))?;
-    Ok(())
+        })?;
+        Ok(rustix::process::set_parent_process_death_signal(None)?)
+    };
+    start().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))
+}
+
+/// Waits for the next event of channel and driver.
+fn is_over(channel: &UnixStream, driver: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
+    match rustix::event::poll(&mut fds, None) {
+        Err(rustix::io::Errno::INTR) => false,
+        Ok(_) if fds[1].revents().is_empty() => !matches!(read_frame(channel), Ok(Some(ToWorker::Start(_)))),
+        _ => true,
+    }
 }
 
 thread_local! {

@@ -1,11 +1,17 @@
 //! Every rule. What rustc says better is left to rustc.
 
+mod config;
+mod train_state;
+
 use proc_macro2::TokenStream;
-use syn::{Data, DeriveInput, FnArg, Meta, ReturnType, Safety, Signature, Type};
+use syn::{Data, DeriveInput, FnArg, ReturnType, Safety, Signature, Type};
 
 use crate::args::Options;
 use crate::ir::{Function, Main, MetricField, Metrics, Reduce, Strategy, TrainLoop};
 use crate::report::Report;
+
+pub(crate) use config::config;
+pub(crate) use train_state::train_state;
 
 /// `fn` with its words before it: what a train loop and a `main` may not be.
 fn plain_function(what: &str, signature: &Signature, report: &mut Report) {
@@ -97,7 +103,7 @@ pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Re
         return None;
     };
     Some(TrainLoop {
-        krate: options.crate_path(),
+        krate: options.crate_path(report),
         visibility: function.visibility.clone(),
         name: signature.ident.clone(),
         context,
@@ -119,12 +125,15 @@ pub(crate) fn main(args: TokenStream, function: &Function, report: &mut Report) 
     if !signature.inputs.is_empty() {
         report.at(&signature.inputs, "`main` takes no parameters");
     }
-    Main { krate: options.crate_path(), output: signature.output.clone() }
+    Main { krate: options.crate_path(report), output: signature.output.clone() }
 }
+
+/// What a metric's attribute looks like.
+const METRIC: &str = "#[metric(reduce = mean)]";
 
 /// The rules of `#[derive(Metrics)]`.
 pub(crate) fn metrics(input: DeriveInput, report: &mut Report) -> Option<Metrics> {
-    let options = metric_options(&input.attrs, report);
+    let options = Options::of_attributes(&input.attrs, "metric", METRIC, report);
     options.allow("`#[metric]` on a struct", &["crate"], report);
     if !input.generics.params.is_empty() {
         report.at(
@@ -149,27 +158,10 @@ pub(crate) fn metrics(input: DeriveInput, report: &mut Report) -> Option<Metrics
             report.at(field, "a metric has a name, by which it is shown, stored and compared; give the field one");
             continue;
         };
-        let options = metric_options(&field.attrs, report);
+        let options = Options::of_attributes(&field.attrs, "metric", METRIC, report);
         options.allow("`#[metric]` on a field", &["reduce"], report);
         let reduce = options.choice("reduce", &Reduce::NAMES, report).map_or(Reduce::First, |place| Reduce::ALL[place]);
         metrics.push(MetricField { name: name.clone(), ty: field.ty.clone(), reduce });
     }
-    Some(Metrics { krate: options.crate_path(), input, fields: metrics })
-}
-
-/// The options of all `#[metric(…)]` attributes of one item.
-fn metric_options(attributes: &[syn::Attribute], report: &mut Report) -> Options {
-    let mut all = TokenStream::new();
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("metric")) {
-        match &attribute.meta {
-            Meta::List(list) => {
-                if !all.is_empty() {
-                    all.extend(quote::quote!(,));
-                }
-                all.extend(list.tokens.clone());
-            }
-            other => report.at(other, "write `#[metric(reduce = mean)]`"),
-        }
-    }
-    Options::parse(all, report)
+    Some(Metrics { krate: options.crate_path(report), input, fields: metrics })
 }

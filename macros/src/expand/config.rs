@@ -1,0 +1,94 @@
+//! `#[derive(Config)]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::Path;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use super::respan;
+use crate::check;
+use crate::ir::{Config, ConfigField, ConfigKind, DefaultValue};
+use crate::report::Report;
+
+pub(crate) fn config(item: TokenStream) -> TokenStream {
+    let input = match syn::parse2(item) {
+        Ok(input) => input,
+        Err(error) => return error.to_compile_error(),
+    };
+    let mut report = Report::default();
+    let config = check::config(input, &mut report);
+    if let Err(messages) = report.check() {
+        return messages;
+    }
+    config.map(|config| implementation(&config)).unwrap_or_default()
+}
+
+fn implementation(config: &Config) -> TokenStream {
+    let Config { krate, input, doc, fields } = config;
+    let name = &input.ident;
+    let declared = fields.iter().map(|field| declared(krate, field));
+    let read = fields.iter().map(|field| read(krate, field));
+    quote! {
+        #[automatically_derived]
+        impl #krate::__private::Config for #name {
+            fn declare() -> #krate::__private::Declaration {
+                #krate::__private::Declaration::new(#doc) #(.option(#declared))*
+            }
+
+            fn read(
+                given: &#krate::__private::Given,
+            ) -> ::core::result::Result<Self, #krate::__private::Mistake> {
+                ::core::result::Result::Ok(Self { #(#read),* })
+            }
+        }
+    }
+}
+
+/// The option as the help shows it.
+fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
+    let ConfigField { name, long, doc, kind, default, .. } = field;
+    let name = name.unraw().to_string();
+    let kind = match (kind, default) {
+        (ConfigKind::One, None) => quote!(Required),
+        (ConfigKind::One, Some(_)) | (ConfigKind::Optional, _) => quote!(Optional),
+        (ConfigKind::Flag, _) => quote!(Flag),
+        (ConfigKind::Many, _) => quote!(Many),
+    };
+    let default = default.as_ref().map(|default| {
+        let text = match default {
+            DefaultValue::Literal { text, .. } => quote!(#text),
+            DefaultValue::Expression(value) => {
+                let krate = respan(quote!(#krate), value.span());
+                let ty = &field.value;
+                let call = if let ConfigKind::Many = field.kind { quote!(shown_list) } else { quote!(shown) };
+                quote_spanned!(value.span()=> #krate::__private::#call::<#ty>(&#value))
+            }
+        };
+        quote!(.default(#text))
+    });
+    quote!(#krate::__private::Declared::new(#long, #name, #doc, #krate::__private::Occurs::#kind)#default)
+}
+
+/// The field's value. The call lies at the type that is read, so that one without `FromStr` is marked there.
+fn read(krate: &Path, field: &ConfigField) -> TokenStream {
+    let ConfigField { name, long, kind, value: ty, default, .. } = field;
+    let span = ty.span();
+    let default = default.as_ref().map(|default| match default {
+        DefaultValue::Literal { value, is_text: true, .. } => {
+            let krate = respan(quote!(#krate), value.span());
+            quote_spanned!(value.span()=> #krate::__private::from_text::<#ty>(#value))
+        }
+        DefaultValue::Literal { value, .. } | DefaultValue::Expression(value) => quote!(#value),
+    });
+    let call = match (kind, default) {
+        (ConfigKind::One, None) => quote_spanned!(span=> given.one::<#ty>(#long)?),
+        (ConfigKind::One, Some(default)) => quote_spanned!(span=> given.one_or::<#ty>(#long, || #default)?),
+        (ConfigKind::Optional, _) => quote_spanned!(span=> given.optional::<#ty>(#long)?),
+        (ConfigKind::Flag, None) => quote_spanned!(span=> given.flag(#long, false)),
+        (ConfigKind::Flag, Some(default)) => quote_spanned!(span=> given.flag(#long, #default)),
+        (ConfigKind::Many, None) => quote_spanned!(span=> given.many::<#ty>(#long)?),
+        (ConfigKind::Many, Some(default)) => quote_spanned!(span=> given.many_or::<#ty>(#long, || #default)?),
+    };
+    quote!(#name: #call)
+}

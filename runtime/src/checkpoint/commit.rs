@@ -1,0 +1,168 @@
+//! The controller's side: one checkpoint of what all ranks wrote, whole or not at all.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::disk::{sync_folder, write_error};
+use super::journal::{self, Event};
+use super::layout::{checkpoint_folder, checkpoints_folder, staging_folder};
+use super::manifest::{FORMAT, FileEntry, Manifest, Score};
+use super::staging::{folders_of, list};
+use super::verify::check_size;
+use crate::error::{Error, Result};
+use crate::trainer::unix_now;
+
+/// A checkpoint whose files all ranks have written.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub(crate) index: u64,
+    pub(crate) generation: u64,
+    pub(crate) world_size: usize,
+    /// The report that it comes with.
+    pub(crate) report: u64,
+    /// The run's reduced metrics.
+    pub(crate) metrics: Value,
+    pub(crate) score: Option<Score>,
+    /// Those of every rank.
+    pub(crate) files: Vec<FileEntry>,
+}
+
+/// A checkpoint that exists.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) index: u64,
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: Manifest,
+}
+
+/// Commits a checkpoint. Whatever this is interrupted by, the checkpoints before are untouched, and this one is whole or
+/// will be removed by [`super::sweep`].
+///
+/// # Errors
+///
+/// Where two ranks wrote one name, a file is not as its rank said, or the disk fails. What was staged is then removed.
+/// Once the folder has its name the checkpoint is whole and stays: if only its line in the journal could not be written,
+/// the error says so, and the next [`super::sweep`] writes it.
+pub(crate) fn commit(run: &Path, staged: Staged) -> Result<Committed> {
+    let commit = Commit::new(run, staged);
+    match STEPS.iter().try_for_each(|&step| commit.take(step)) {
+        Ok(()) => Ok(Committed { index: commit.manifest.index, folder: commit.folder, manifest: commit.manifest }),
+        Err(error) => {
+            commit.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// The first `count` steps, and then nothing, as if the process had been killed.
+#[cfg(test)]
+pub(crate) fn commit_until(run: &Path, staged: Staged, count: usize) -> Result<()> {
+    let commit = Commit::new(run, staged);
+    STEPS[..count].iter().try_for_each(|&step| commit.take(step))
+}
+
+/// Small enough that a crash between any two can be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    CheckFiles,
+    WriteManifest,
+    FlushFolders,
+    Rename,
+    FlushParents,
+    Journal,
+}
+
+pub(super) const STEPS: [Step; 6] =
+    [Step::CheckFiles, Step::WriteManifest, Step::FlushFolders, Step::Rename, Step::FlushParents, Step::Journal];
+
+struct Commit<'a> {
+    run: &'a Path,
+    staging: PathBuf,
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl<'a> Commit<'a> {
+    fn new(run: &'a Path, staged: Staged) -> Self {
+        let Staged { index, generation, world_size, report, metrics, score, files } = staged;
+        let manifest = Manifest {
+            format: FORMAT,
+            trainloop: env!("CARGO_PKG_VERSION").into(),
+            index,
+            generation,
+            world_size,
+            report,
+            created_unix: unix_now(),
+            metrics,
+            score,
+            files,
+        };
+        Self { run, staging: staging_folder(run, index), folder: checkpoint_folder(run, index), manifest }
+    }
+
+    fn take(&self, step: Step) -> Result<()> {
+        match step {
+            Step::CheckFiles => self.check_files(),
+            Step::WriteManifest => self.manifest.write(&self.staging),
+            Step::FlushFolders => {
+                let files = self.manifest.files.iter().map(|entry| entry.path.as_str());
+                folders_of(files).into_iter().try_for_each(|folder| sync_folder(&self.staging.join(folder)))
+            }
+            Step::Rename => {
+                fs::rename(&self.staging, &self.folder).map_err(write_error("move a checkpoint to", &self.folder))
+            }
+            Step::FlushParents => {
+                sync_folder(&checkpoints_folder(self.run))?;
+                // The first checkpoint makes the folder for all.
+                sync_folder(self.run)
+            }
+            Step::Journal => journal::append(self.run, &Event::commit(&self.manifest)).map_err(|error| {
+                let index = self.manifest.index;
+                Error::checkpoint(format!(
+                    "{}; checkpoint {index} is whole, and is taken up when the run is resumed",
+                    crate::error::with_causes(&error)
+                ))
+            }),
+        }
+    }
+
+    fn check_files(&self) -> Result<()> {
+        let index = self.manifest.index;
+        if self.folder.symlink_metadata().is_ok() {
+            return Err(Error::checkpoint(format!(
+                "there is a checkpoint {index} at {} already",
+                self.folder.display()
+            )));
+        }
+        let mut writers = HashMap::new();
+        for entry in &self.manifest.files {
+            if let Some(first) = writers.insert(entry.path.as_str(), entry.rank) {
+                return Err(Error::checkpoint(format!(
+                    "ranks {first} and {} both wrote the file `{}` of checkpoint {index}; give each rank's file its own \
+                     name, such as with the rank in it",
+                    entry.rank, entry.path
+                )));
+            }
+        }
+        self.manifest.check().map_err(Error::checkpoint)?;
+        for entry in &self.manifest.files {
+            check_size(&self.staging, entry)?;
+        }
+        // What no rank speaks for is half of something: a rank's of an earlier attempt, or one whose message was lost.
+        match list(&self.staging)?.into_iter().find(|path| !writers.contains_key(path.as_str())) {
+            Some(path) => Err(Error::checkpoint(format!(
+                "the file `{path}` lies in {}, but no rank says that it wrote it",
+                self.staging.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// As far as the disk allows; [`super::sweep`] does the rest.
+    fn abandon(&self) {
+        let _ = fs::remove_dir_all(&self.staging);
+    }
+}

@@ -1,0 +1,59 @@
+//! Removal of a committed checkpoint: at no instant half of one.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::disk::sync_folder;
+use super::journal::{self, Event};
+use super::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
+use crate::error::{Error, Result, with_causes};
+
+/// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
+/// checkpoint that no longer counts goes with the next [`super::sweep`].
+#[must_use = "it is the warning to show"]
+pub(crate) fn delete(run: &Path, index: u64) -> Option<String> {
+    let deleted = STEPS.iter().try_for_each(|step| step(run, index));
+    deleted.err().map(|error| format!("checkpoint {index} could not be deleted: {}", with_causes(&error)))
+}
+
+/// The first `count` steps, and then nothing, as if the process had been killed.
+#[cfg(test)]
+pub(crate) fn delete_until(run: &Path, index: u64, count: usize) {
+    STEPS[..count].iter().try_for_each(|step| step(run, index)).unwrap();
+}
+
+type Step = fn(&Path, u64) -> Result<()>;
+
+pub(super) const STEPS: [Step; 5] = [clear, set_aside, flush, write_journal, remove];
+
+/// Of an earlier checkpoint of this index.
+fn clear(run: &Path, index: u64) -> Result<()> {
+    remove(run, index)
+}
+
+/// From here on it does not count.
+fn set_aside(run: &Path, index: u64) -> Result<()> {
+    let folder = checkpoint_folder(run, index);
+    match fs::rename(&folder, deleting_folder(run, index)) {
+        // Someone was faster; the journal shall have it nevertheless.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        renamed => renamed.map_err(Error::io("set aside", &folder)),
+    }
+}
+
+fn flush(run: &Path, _: u64) -> Result<()> {
+    sync_folder(&checkpoints_folder(run))
+}
+
+fn write_journal(run: &Path, index: u64) -> Result<()> {
+    journal::append(run, &Event::Delete { index })
+}
+
+fn remove(run: &Path, index: u64) -> Result<()> {
+    let folder = deleting_folder(run, index);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io("remove the folder", &folder)),
+    }
+}

@@ -1,0 +1,73 @@
+//! What the command line gives the trainer.
+
+use super::{Cli, RunOptions};
+use crate::trainer::{TorchTrainer, TrainLoop};
+
+impl<L: TrainLoop> TorchTrainer<L> {
+    /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage` and `--name`. What it does not say
+    /// stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
+    /// [`new`](Self::new) has it.
+    pub fn command_line<C>(mut self, cli: &Cli<C>) -> Self {
+        let RunOptions { workers, gpu, storage, name } = cli.run.clone();
+        if let Some(workers) = workers {
+            self.scaling.workers = workers;
+        }
+        if let Some(gpu) = gpu {
+            self.scaling.use_gpu = gpu;
+        }
+        if let Some(storage) = storage {
+            self.run.storage = storage;
+        }
+        if let Some(name) = name {
+            self.run.name = Some(name);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::{BoxError, Result};
+    use crate::strategy::Strategy;
+    use crate::trainer::{RunConfig, ScalingConfig};
+    use crate::worker::Context;
+
+    enum Nothing {}
+
+    impl TrainLoop for Nothing {
+        type Config = ();
+        type Metrics = ();
+        type Output = ();
+
+        const NAME: &'static str = "nothing";
+        const STRATEGY: Strategy = Strategy::Ddp;
+
+        fn call(_: &mut Context<()>, (): ()) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_what_was_given_changes() {
+        let scaling = || ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
+        let run = || RunConfig::named("mine").storage("here").progress(false);
+        let applied = |options: RunOptions| {
+            let cli = Cli { config: (), run: options };
+            let trainer = TorchTrainer::<Nothing>::new(()).scaling(scaling()).run(run()).command_line(&cli);
+            (trainer.scaling, trainer.run)
+        };
+        assert_eq!(applied(RunOptions::default()), (scaling(), run()));
+
+        let workers = RunOptions { workers: Some(0), gpu: Some(false), ..RunOptions::default() };
+        let expected = ScalingConfig::workers(0).start_timeout(Duration::from_secs(7));
+        assert_eq!(applied(workers), (expected, run()));
+
+        let storage = Some(PathBuf::from("there"));
+        let place = RunOptions { storage, name: Some("yours".to_owned()), ..RunOptions::default() };
+        assert_eq!(applied(place), (scaling(), run().storage("there").name("yours")));
+    }
+}

@@ -1,0 +1,54 @@
+//! The options that every run has.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+use super::declare::flag;
+
+/// What the command line says of the run itself; `None` where it says nothing, and the program decides.
+///
+/// `#[derive(Config)]` refuses a field with one of these options' names: the list in the macro's `check/config.rs` holds
+/// them, too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RunOptions {
+    /// `--workers <N>`: how many worker processes run.
+    pub workers: Option<usize>,
+    /// `--gpu`: one GPU for each worker.
+    pub gpu: Option<bool>,
+    /// `--storage <DIR>`: the folder in which runs are kept.
+    pub storage: Option<PathBuf>,
+    /// `--name <NAME>`: the run's name.
+    pub name: Option<String>,
+}
+
+impl RunOptions {
+    pub(super) fn add_to(command: Command) -> Command {
+        let option = |name: &'static str| Arg::new(name).long(name).help_heading("Run");
+        command
+            .arg(
+                option("workers")
+                    .value_name("N")
+                    .value_parser(value_parser!(usize))
+                    .help("Worker processes; with 0 the loop runs in this process"),
+            )
+            .arg(flag(option("gpu")).help("One GPU for each worker"))
+            .arg(
+                option("storage")
+                    .value_name("DIR")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("Folder in which runs are kept"),
+            )
+            .arg(option("name").value_name("NAME").help("The run's name, which is the name of its folder"))
+    }
+
+    pub(super) fn read(matches: &ArgMatches) -> Self {
+        Self {
+            workers: matches.get_one("workers").copied(),
+            gpu: matches.get_one("gpu").copied(),
+            storage: matches.get_one("storage").cloned(),
+            name: matches.get_one("name").cloned(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A state as files of a checkpoint.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::reader::Parts;
+use super::{StateReader, StateWriter, TrainState, safetensors};
+use crate::c10d::aten::{cpu_generator_state, set_cpu_generator_state};
+use crate::channel::encode;
+use crate::error::{Error, Result};
+
+/// The version of [`RankFile`].
+const FORMAT: u32 = 1;
+
+/// What one rank writes besides tensors.
+#[derive(Serialize, Deserialize)]
+struct RankFile {
+    format: u32,
+    rank: usize,
+    world_size: usize,
+    /// `ctx.step` calls so far.
+    steps: u64,
+    /// The generator that libtorch's functions use on the CPU.
+    generator: Vec<u8>,
+    values: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a rank knows beside the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Saved {
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) steps: u64,
+}
+
+fn rank_file(rank: usize) -> String {
+    format!("ranks/rank-{rank}.msgpack")
+}
+
+/// Writes this rank's part of a state through `write_file`, which takes a file's name and what fills it.
+pub(crate) fn save<S: TrainState>(
+    state: &S,
+    saved: Saved,
+    mut write_file: impl FnMut(&str, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let mut writer = StateWriter::default();
+    state.save(&mut writer)?;
+    let StateWriter { tensors, values, .. } = writer;
+    // The other ranks' tensors are replicas of rank 0's.
+    if saved.rank == 0 {
+        for (path, tensors) in &tensors {
+            write_file(&tensor_file(path), &mut |out| safetensors::write(tensors, out))?;
+        }
+    }
+    let Saved { rank, world_size, steps } = saved;
+    let generator = Vec::<u8>::try_from(&cpu_generator_state()?)?;
+    let bytes = encode(&RankFile { format: FORMAT, rank, world_size, steps, generator, values }, "write the state")?;
+    write_file(&rank_file(rank), &mut |out| Ok(out.write_all(&bytes)?))
+}
+
+/// Fills `state` from the checkpoint in `directory` and puts the generator back; gives the step it was saved at.
+///
+/// A rank gets its own values back; one that the checkpoint does not know, as after growing, gets rank 0's.
+pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usize) -> Result<u64> {
+    let own = directory.join(rank_file(rank));
+    let path = if own.exists() { own } else { directory.join(rank_file(0)) };
+    if !path.exists() {
+        return Err(Error::checkpoint(format!(
+            "{} holds files of your own and no saved state; read them with `checkpoint.as_directory`",
+            directory.display()
+        )));
+    }
+    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    let file: RankFile = rmp_serde::from_slice(&bytes)
+        .map_err(|error| Error::checkpoint(format!("{} cannot be read: {error}", path.display())))?;
+    if file.format != FORMAT {
+        return Err(Error::checkpoint(format!(
+            "{} has format {}, and this version of trainloop ({}) reads format {FORMAT}",
+            path.display(),
+            file.format,
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+    let parts = Parts { directory, values: file.values, tensors: tensor_files(directory)?, taken: RefCell::default() };
+    state.restore(&StateReader::new(&parts))?;
+    let left_over = parts.left_over();
+    if !left_over.is_empty() {
+        return Err(Error::checkpoint(format!(
+            "the checkpoint {} holds `{}`, which the state does not ask for; was a field removed or renamed since? \
+             (`#[state(rename = \"…\")]` keeps an old name)",
+            directory.display(),
+            left_over.join("`, `")
+        )));
+    }
+    // Last: restoring may itself draw random numbers.
+    set_cpu_generator_state(&Tensor::from_slice(&file.generator))?;
+    Ok(file.steps)
+}
+
+const SUFFIX: &str = ".safetensors";
+
+fn tensor_file(path: &str) -> String {
+    format!("{}{SUFFIX}", if path.is_empty() { "state" } else { path })
+}
+
+/// The files of tensors in a checkpoint, by the part that they hold.
+fn tensor_files(directory: &Path) -> Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
+        let name = entry.map_err(Error::io("list", directory))?.file_name().to_string_lossy().into_owned();
+        if let Some(path) = name.strip_suffix(SUFFIX) {
+            files.insert(if path == "state" { String::new() } else { path.to_owned() }, name);
+        }
+    }
+    Ok(files)
+}

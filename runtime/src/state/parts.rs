@@ -1,0 +1,126 @@
+//! The parts that come with trainloop.
+
+use std::collections::BTreeMap;
+
+use tch::{Kind, Tensor};
+
+use super::{StateReader, StateWriter, TrainState};
+use crate::data::{DataLoader, Dataset};
+use crate::error::Result;
+use crate::optim::{GroupState, Optimizer, OptimizerState, Rule};
+use crate::strategy::Model;
+
+/// Parameters and buffers by their paths, such as `conv1.weight`.
+impl<N> TrainState for Model<N> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        let mut variables: Vec<(String, Tensor)> = self.vars().variables().into_iter().collect();
+        variables.sort_by(|(left, _), (right, _)| left.cmp(right));
+        out.tensors(variables)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let variables = self.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
+        let saved = from.tensors()?;
+        // Everything is compared before anything is changed.
+        let missing: Vec<_> = variables.keys().filter(|name| !saved.contains_key(*name)).map(String::as_str).collect();
+        let unknown: Vec<_> = saved.keys().filter(|name| !variables.contains_key(*name)).map(String::as_str).collect();
+        if !missing.is_empty() || !unknown.is_empty() {
+            return Err(from.error(format!(
+                "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
+                list(&missing),
+                list(&unknown)
+            )));
+        }
+        for (name, variable) in &variables {
+            let tensor = &saved[name];
+            if (tensor.size(), tensor.kind()) != (variable.size(), variable.kind()) {
+                return Err(from.error(format!(
+                    "`{name}` is {} in the checkpoint and {} in the model",
+                    described(tensor),
+                    described(variable)
+                )));
+            }
+        }
+        tch::no_grad(|| {
+            for (name, mut variable) in variables {
+                variable.f_copy_(&saved[&name])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names if names.len() > 6 => format!("`{}` and {} more", names[..5].join("`, `"), names.len() - 5),
+        names => format!("`{}`", names.join("`, `")),
+    }
+}
+
+fn described(tensor: &Tensor) -> String {
+    format!("{:?} of {}", tensor.size(), kind_name(tensor.kind()))
+}
+
+fn kind_name(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+impl<R: Rule> TrainState for Optimizer<R> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        let OptimizerState { kind, groups, tensors } = self.state()?;
+        out.value(&(kind, groups))?;
+        out.tensors(tensors)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let (kind, groups): (String, Vec<GroupState>) = from.value()?;
+        let tensors = from.tensors()?.into_iter().collect();
+        self.load_state(&OptimizerState { kind, groups, tensors }).map_err(|error| from.error(error))
+    }
+}
+
+/// The place inside the epoch, counted in samples of all ranks.
+impl<D: Dataset> TrainState for DataLoader<D> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.position())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let position = from.value()?;
+        self.resume_at(position).map_err(|error| from.error(error))
+    }
+}
+
+impl<T: TrainState> TrainState for Option<T> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        self.as_ref().map_or(Ok(()), |part| part.save(out))
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |part| part.restore(from))
+    }
+}
+
+impl<T: TrainState> TrainState for Box<T> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        (**self).save(out)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        (**self).restore(from)
+    }
+}
+
+/// Each at its index.
+impl<T: TrainState> TrainState for Vec<T> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        self.iter().enumerate().try_for_each(|(index, part)| out.field(&index.to_string(), |out| part.save(out)))
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        self.iter_mut()
+            .enumerate()
+            .try_for_each(|(index, part)| from.field(&index.to_string(), |from| part.restore(from)))
+    }
+}

@@ -1,0 +1,56 @@
+//! Collects the parts of a state.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tch::Tensor;
+
+use crate::channel::encode;
+use crate::error::{Error, Result};
+
+/// Takes the parts of a state, each under its field's name.
+#[derive(Debug, Default)]
+pub struct StateWriter {
+    path: Vec<String>,
+    pub(super) tensors: BTreeMap<String, Vec<(String, Tensor)>>,
+    pub(super) values: BTreeMap<String, Vec<u8>>,
+}
+
+impl StateWriter {
+    /// What `save` writes lies under `name`.
+    ///
+    /// # Errors
+    /// Those of `save`.
+    pub fn field(&mut self, name: &str, save: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.path.push(name.to_owned());
+        let result = save(self);
+        self.path.pop();
+        result
+    }
+
+    /// A plain value, at this place.
+    ///
+    /// # Errors
+    /// Where serde cannot write it, or there is one at this place already.
+    pub fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        let bytes = encode(&value, "write a value of the state")?;
+        let path = self.path.join(".");
+        self.values.insert(path, bytes).map_or(Ok(()), |_| Err(self.twice("value")))
+    }
+
+    /// Named tensors, at this place: handles, not copies. They are read before the save returns.
+    ///
+    /// # Errors
+    /// Where there are some at this place already.
+    pub fn tensors(&mut self, tensors: Vec<(String, Tensor)>) -> Result<()> {
+        let path = self.path.join(".");
+        self.tensors.insert(path, tensors).map_or(Ok(()), |_| Err(self.twice("set of tensors")))
+    }
+
+    fn twice(&self, what: &str) -> Error {
+        Error::checkpoint(format!(
+            "two parts of the state give a {what} named `{}`; rename one field with `#[state(rename = \"…\")]`",
+            self.path.join(".")
+        ))
+    }
+}

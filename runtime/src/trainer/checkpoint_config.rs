@@ -1,0 +1,230 @@
+//! What is kept of a run's checkpoints, when one is made by itself, and what happens after a failure.
+
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which checkpoints are kept, and when `ctx.step` makes one by itself. `M` is what the loop reports.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// use trainloop::trainer::CheckpointConfig;
+/// # #[derive(trainloop::Metrics, Serialize, Deserialize, Clone)]
+/// # struct EpochMetrics { val_accuracy: f64 }
+///
+/// let config = CheckpointConfig::new()
+///     .keep(3)
+///     .score_max(|metrics: &EpochMetrics| metrics.val_accuracy)
+///     .every_steps(1000);
+/// ```
+pub struct CheckpointConfig<M> {
+    keep: Option<usize>,
+    score: Option<Score<M>>,
+    every: Every,
+}
+
+/// What checkpoints are ranked by.
+struct Score<M> {
+    maximize: bool,
+    of: Rc<dyn Fn(&M) -> f64>,
+}
+
+impl<M> Clone for Score<M> {
+    fn clone(&self) -> Self {
+        Self { maximize: self.maximize, of: Rc::clone(&self.of) }
+    }
+}
+
+/// When `ctx.step` makes a checkpoint by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Every {
+    pub(crate) steps: Option<u64>,
+    pub(crate) time: Option<Duration>,
+}
+
+impl<M> CheckpointConfig<M> {
+    /// Every checkpoint is kept, the newest counts as the best, and none is made by itself.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { keep: None, score: None, every: Every::default() }
+    }
+
+    /// Keeps the best so many (without a score, the newest), and always the newest and those in use.
+    #[must_use]
+    pub fn keep(mut self, keep: usize) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// The best checkpoint is that with the largest score. Finite numbers come first, then infinities, then NaN; among
+    /// equals the newer is better. A checkpoint without metrics, made by `ctx.step`, comes last.
+    #[must_use]
+    pub fn score_max(mut self, of: impl Fn(&M) -> f64 + 'static) -> Self {
+        self.score = Some(Score { maximize: true, of: Rc::new(of) });
+        self
+    }
+
+    /// The best checkpoint is that with the smallest score; otherwise as [`score_max`](Self::score_max).
+    #[must_use]
+    pub fn score_min(mut self, of: impl Fn(&M) -> f64 + 'static) -> Self {
+        self.score = Some(Score { maximize: false, of: Rc::new(of) });
+        self
+    }
+
+    /// `ctx.step` makes a checkpoint at every multiple of so many steps.
+    #[must_use]
+    pub fn every_steps(mut self, steps: u64) -> Self {
+        self.every.steps = Some(steps);
+        self
+    }
+
+    /// `ctx.step` makes a checkpoint when so much time has passed since the last one.
+    #[must_use]
+    pub fn every_time(mut self, time: Duration) -> Self {
+        self.every.time = Some(time);
+        self
+    }
+
+    pub(crate) fn keep_count(&self) -> Option<NonZeroUsize> {
+        self.keep.and_then(NonZeroUsize::new)
+    }
+
+    /// True for the largest, false for the smallest; `None` without a score.
+    pub(crate) fn maximizes(&self) -> Option<bool> {
+        self.score.as_ref().map(|score| score.maximize)
+    }
+
+    pub(crate) fn score(&self, metrics: &M) -> Option<f64> {
+        self.score.as_ref().map(|score| (score.of)(metrics))
+    }
+
+    pub(crate) fn every(&self) -> Every {
+        self.every
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let reason = if self.keep == Some(0) {
+            "`keep = 0` would keep no checkpoint to go on from; keep at least 1"
+        } else if self.every.steps == Some(0) {
+            "a checkpoint every 0 steps is none; give the number of steps between two"
+        } else if self.every.time.is_some_and(|time| time.is_zero()) {
+            "a checkpoint every 0 seconds leaves no time to train; give the time between two"
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(reason))
+    }
+}
+
+impl<M> Default for CheckpointConfig<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M> Clone for CheckpointConfig<M> {
+    fn clone(&self) -> Self {
+        Self { keep: self.keep, score: self.score.clone(), every: self.every }
+    }
+}
+
+impl<M> std::fmt::Debug for CheckpointConfig<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckpointConfig")
+            .field("keep", &self.keep)
+            .field("score", &self.maximizes().map(|max| if max { "max" } else { "min" }))
+            .field("every", &self.every)
+            .finish()
+    }
+}
+
+/// A number by which checkpoints can be ranked.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a score: checkpoints are ranked by a number",
+    label = "not a number",
+    note = "name a field of type `f64`, `f32` or an integer"
+)]
+pub trait ScoreValue {
+    /// As a float.
+    fn score(&self) -> f64;
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl ScoreValue for $number {
+            fn score(&self) -> f64 {
+                *self as f64
+            }
+        }
+    )*};
+}
+
+numbers!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64);
+
+/// What happens after a worker has failed: by default nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FailureConfig {
+    pub(crate) max_failures: Option<u64>,
+    pub(crate) unlimited: bool,
+}
+
+impl FailureConfig {
+    /// After a failure the group starts again from the latest committed checkpoint, at most so often.
+    #[must_use]
+    pub fn max_failures(failures: u64) -> Self {
+        Self { max_failures: Some(failures), unlimited: false }
+    }
+
+    /// After a failure the group always starts again.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { max_failures: None, unlimited: true }
+    }
+
+    /// True if another start is allowed after `failures` of them.
+    pub(crate) fn allows(self, failures: u64) -> bool {
+        self.unlimited || failures <= self.max_failures.unwrap_or(0)
+    }
+}
+
+/// What happens where the storage already has a run of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// It is gone on with, if it has the same loop and config; otherwise it is refused, and said how they differ.
+    #[default]
+    IfExists,
+    /// It is an error.
+    Never,
+    /// There must be one.
+    Require,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_exactly() {
+        let allowed = |config: FailureConfig| (1..5).take_while(|&failures| config.allows(failures)).count();
+        assert_eq!(allowed(FailureConfig::default()), 0);
+        assert_eq!(allowed(FailureConfig::max_failures(0)), 0);
+        assert_eq!(allowed(FailureConfig::max_failures(3)), 3);
+        assert_eq!(allowed(FailureConfig::unlimited()), 4);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        CheckpointConfig::<()>::new().keep(1).every_steps(1).validate().unwrap();
+        for config in [
+            CheckpointConfig::<()>::new().keep(0),
+            CheckpointConfig::new().every_steps(0),
+            CheckpointConfig::new().every_time(Duration::ZERO),
+        ] {
+            config.validate().unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Steps and clipping, by the numbers that `expected/optimizers.py` and `expected/clip.py` had from PyTorch.
+
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+use trainloop::optim::{
+    AdamOptions, AdamRule, AdamWRule, Builder, NormType, Optimizer, ParamGroup, Rule, Sgd, SgdRule,
+};
+
+use crate::{Named, flat};
+
+fn cases(json: &str) -> Vec<Value> {
+    let file: Value = serde_json::from_str(json).unwrap();
+    file["cases"].as_array().unwrap().clone()
+}
+
+fn kind(case: &Value) -> Kind {
+    if case["dtype"] == "f64" { Kind::Double } else { Kind::Float }
+}
+
+fn tensor(values: &Value, shape: &Value, kind: Kind) -> Tensor {
+    let values: Vec<f64> = serde_json::from_value(values.clone()).unwrap();
+    let shape: Vec<i64> = serde_json::from_value(shape.clone()).unwrap();
+    Tensor::from_slice(&values).to_kind(kind).reshape(shape)
+}
+
+/// Parameters `p0`, `p1`, … with these values.
+fn parameters(values: &Value, shapes: &Value, kind: Kind) -> Named {
+    let values = values.as_array().unwrap().iter().zip(shapes.as_array().unwrap()).enumerate();
+    values.map(|(i, (values, shape))| (format!("p{i}"), tensor(values, shape, kind).set_requires_grad(true))).collect()
+}
+
+/// Gives each parameter exactly this gradient, by the backward pass of a sum of products; null gives it none.
+fn set_gradients<R: Rule>(optimizer: &mut Optimizer<R>, named: &Named, gradients: &Value) {
+    optimizer.zero_grad().unwrap();
+    for ((_, parameter), gradient) in named.iter().zip(gradients.as_array().unwrap()) {
+        if !gradient.is_null() {
+            let gradient = tensor(gradient, &parameter.size().into(), parameter.kind());
+            optimizer.backward(&(parameter * gradient).sum(None)).unwrap();
+        }
+    }
+}
+
+/// The greatest distance, relative where the expected number is above 1, and whether all bits are equal.
+fn distance(found: &[f64], expected: &Value) -> (f64, bool) {
+    let expected: Vec<f64> = serde_json::from_value(expected.clone()).unwrap();
+    assert_eq!(found.len(), expected.len());
+    let pairs = || found.iter().zip(&expected);
+    let far = pairs().map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f64::max);
+    (far, pairs().all(|(a, b)| a.to_bits() == b.to_bits()))
+}
+
+fn sgd(options: &Value) -> Builder<SgdRule> {
+    let number = |name: &str| options[name].as_f64().unwrap_or(0.0);
+    let flag = |name: &str| options[name].as_bool().unwrap_or(false);
+    Sgd::builder(number("lr"))
+        .momentum(number("momentum"))
+        .dampening(number("dampening"))
+        .weight_decay(number("weight_decay"))
+        .nesterov(flag("nesterov"))
+        .maximize(flag("maximize"))
+}
+
+fn adam<R: Rule<Options = AdamOptions>>(options: &Value) -> Builder<R> {
+    let mut builder = Optimizer::builder(options["lr"].as_f64().unwrap());
+    for (name, value) in options.as_object().unwrap() {
+        let number = value.as_f64().unwrap_or(f64::NAN);
+        builder = match name.as_str() {
+            "lr" => builder,
+            "betas" => builder.betas(value[0].as_f64().unwrap(), value[1].as_f64().unwrap()),
+            "eps" => builder.eps(number),
+            "weight_decay" => builder.weight_decay(number),
+            "amsgrad" => builder.amsgrad(value.as_bool().unwrap()),
+            "maximize" => builder.maximize(value.as_bool().unwrap()),
+            other => panic!("unknown option {other}"),
+        };
+    }
+    builder
+}
+
+/// Runs one case of optimizers.json step by step; the greatest distance, and whether all bits are equal.
+fn run<R: Rule>(mut builder: Builder<R>, case: &Value) -> (f64, bool) {
+    for (index, group) in case["groups"].as_array().into_iter().flatten().enumerate() {
+        let names: Vec<_> = group["parameters"].as_array().unwrap().iter().map(|i| format!("p{i}")).collect();
+        let group_of_case = ParamGroup::new(format!("g{index}"), move |name| names.iter().any(|own| own == name));
+        builder = builder.group(
+            group_of_case.lr(group["lr"].as_f64().unwrap()).weight_decay(group["weight_decay"].as_f64().unwrap()),
+        );
+    }
+    let named = parameters(&case["initial"], &case["shapes"], kind(case));
+    let mut optimizer = builder.build(&named).unwrap();
+    let mut worst = (0.0, true);
+    for (step, gradients) in case["gradients"].as_array().unwrap().iter().enumerate() {
+        if let Some(lr) = case["lr_at"][step.to_string()].as_f64() {
+            optimizer.set_learning_rate(lr).unwrap();
+        }
+        set_gradients(&mut optimizer, &named, gradients);
+        optimizer.step().unwrap();
+        for ((_, parameter), expected) in named.iter().zip(case["parameters"][step].as_array().unwrap()) {
+            let (far, equal) = distance(&flat(parameter), expected);
+            worst = (far.max(worst.0), equal && worst.1);
+        }
+    }
+    worst
+}
+
+#[test]
+fn every_step_is_pytorchs() {
+    let cases = cases(include_str!("../expected/optimizers.json"));
+    assert_eq!(cases.len(), 22);
+    for case in &cases {
+        let options = &case["options"];
+        let (far, equal) = match case["optimizer"].as_str().unwrap() {
+            "sgd" => run(sgd(options), case),
+            "adam" => run::<AdamRule>(adam(options), case),
+            _ => run::<AdamWRule>(adam(options), case),
+        };
+        let allowed = if kind(case) == Kind::Double { 1e-12 } else { 1e-6 };
+        println!("{}: {far:e} apart, bit-equal: {equal}", case["name"]);
+        assert!(far <= allowed, "{}: {far:e} apart", case["name"]);
+    }
+}
+
+#[test]
+fn clipping_is_pytorchs() {
+    let cases = cases(include_str!("../expected/clip.json"));
+    assert_eq!(cases.len(), 13);
+    for case in &cases {
+        let shapes = case["shapes"].as_array().unwrap();
+        let named: Named = (0..shapes.len())
+            .map(|i| {
+                let shape: Vec<i64> = serde_json::from_value(shapes[i].clone()).unwrap();
+                (format!("p{i}"), Tensor::zeros(shape, (kind(case), Device::Cpu)).set_requires_grad(true))
+            })
+            .collect();
+        let mut optimizer = Sgd::builder(0.1).build(&named).unwrap();
+        set_gradients(&mut optimizer, &named, &case["gradients"]);
+        let max_norm = case["max_norm"].as_f64().unwrap();
+        let norm = match case["norm_type"].as_str().unwrap() {
+            "1" => optimizer.clip_grad_norm_with(max_norm, NormType::L1),
+            "2" => optimizer.clip_grad_norm(max_norm),
+            "inf" => optimizer.clip_grad_norm_with(max_norm, NormType::Infinity),
+            order => optimizer.clip_grad_norm_with(max_norm, NormType::P(order.parse().unwrap())),
+        };
+        let allowed = if kind(case) == Kind::Double { 1e-12 } else { 1e-6 };
+        let (mut far, mut equal) = distance(&flat(&norm.unwrap()), &Value::from(vec![case["total_norm"].clone()]));
+        for ((_, parameter), clipped) in named.iter().zip(case["clipped"].as_array().unwrap()) {
+            assert_eq!(parameter.grad().defined(), !clipped.is_null());
+            if !clipped.is_null() {
+                let next = distance(&flat(&parameter.grad()), clipped);
+                (far, equal) = (next.0.max(far), next.1 && equal);
+            }
+        }
+        println!("norm {} to {max_norm}: {far:e} apart, bit-equal: {equal}", case["norm_type"]);
+        assert!(far <= allowed, "norm {} to {max_norm}: {far:e} apart", case["norm_type"]);
+    }
+}
+
+/// A gradient laid out unlike its parameter: PyTorch's own fused optimizers pair the wrong elements.
+#[test]
+fn a_gradient_of_another_layout_is_paired_by_index() {
+    let build = |contiguous: bool| -> Named {
+        let values = Tensor::arange(6, (Kind::Double, Device::Cpu)).reshape([2, 3]).transpose(0, 1);
+        let values = if contiguous { values.contiguous() } else { values };
+        vec![("w".into(), values.detach().set_requires_grad(true))]
+    };
+    let gradient = Tensor::arange(6, (Kind::Double, Device::Cpu)).reshape([3, 2]).square();
+    let step = |named: &Named| {
+        let mut optimizer = Sgd::builder(0.1).momentum(0.9).build(named).unwrap();
+        // A gradient that is there before the parameter's layout changes keeps its own.
+        let mut parameter = named[0].1.shallow_clone();
+        let layout = parameter.detach();
+        parameter.set_data(&layout.contiguous());
+        optimizer.backward(&(&parameter * &gradient).sum(None)).unwrap();
+        parameter.set_data(&layout);
+        optimizer.step().unwrap();
+        flat(&parameter)
+    };
+    let transposed = build(false);
+    assert_ne!(transposed[0].1.stride(), gradient.stride());
+    assert_eq!(step(&transposed), step(&build(true)));
+}

@@ -1,0 +1,206 @@
+//! Trains a small net on data from the config and reports each step's loss and weights, on every rank.
+//!
+//!     numerics_train WORKERS STORAGE CONFIG.json
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, ConvConfig, LinearConfig, Path};
+use tch::{Kind, Reduction, Tensor};
+use trainloop::c10d::DdpOptions;
+use trainloop::prelude::*;
+
+#[derive(Serialize, Deserialize, Debug, Clone)]
+struct Config {
+    net: NetKind,
+    optimizer: OptimizerKind,
+    inputs: Vec<Vec<f64>>,
+    labels: Vec<i64>,
+    batch_size: usize,
+    epochs: u64,
+    /// float64; else float32.
+    double: bool,
+    /// Shuffles with this seed.
+    shuffle: Option<u64>,
+    /// Takes the batch's weight out of the loss again: a run that is wrong on purpose.
+    ignore_weight: bool,
+    /// The size of gradient buckets, in bytes.
+    bucket_bytes: usize,
+    gradient_as_bucket_view: bool,
+    /// Weights to begin with, by name; else those of seed 17 + rank, of which DDP keeps rank 0's.
+    initial: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Serialize, Deserialize, Debug, Clone, Copy)]
+enum NetKind {
+    Mlp,
+    Conv,
+}
+
+#[derive(Serialize, Deserialize, Debug, Clone, Copy)]
+enum OptimizerKind {
+    Sgd { lr: f64, momentum: f64 },
+    AdamW { lr: f64 },
+}
+
+#[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+struct Step {
+    epoch: u64,
+    batch: u64,
+    samples: usize,
+    weight: f64,
+    loss: f64,
+    /// All weights after the step, by name.
+    parameters: BTreeMap<String, Vec<f64>>,
+}
+
+/// 4 → 8 → 3 with tanh, or a convolution over 4 × 4 pixels and a linear layer; no dropout, no batch norm.
+#[derive(Debug)]
+enum Net {
+    Mlp(nn::Linear, nn::Linear),
+    Conv(nn::Conv2D, nn::Linear),
+}
+
+impl Net {
+    fn new(path: &Path<'_>, kind: NetKind) -> Self {
+        let linear = LinearConfig::default();
+        // The names are those of torch.nn.Sequential(Linear, Tanh, Linear).
+        match kind {
+            NetKind::Mlp => Self::Mlp(nn::linear(path / "0", 4, 8, linear), nn::linear(path / "2", 8, 3, linear)),
+            NetKind::Conv => {
+                let config = ConvConfig { padding: 1, ..ConvConfig::default() };
+                Self::Conv(nn::conv2d(path / "0", 1, 4, 3, config), nn::linear(path / "2", 16, 3, linear))
+            }
+        }
+    }
+
+    fn forward(&self, inputs: &Tensor) -> Tensor {
+        match self {
+            Self::Mlp(first, second) => inputs.apply(first).tanh().apply(second),
+            Self::Conv(first, second) => {
+                let images = inputs.view([-1, 1, 4, 4]);
+                images.apply(first).tanh().avg_pool2d_default(2).flatten(1, -1).apply(second)
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Data(Arc<Config>);
+
+impl Dataset for Data {
+    type Sample = usize;
+    type Batch = (Tensor, Tensor);
+
+    fn len(&self) -> usize {
+        self.0.labels.len()
+    }
+
+    fn get(&self, index: usize) -> Result<usize> {
+        Ok(index)
+    }
+
+    fn collate(&self, samples: Vec<usize>) -> Result<(Tensor, Tensor)> {
+        let inputs: Vec<f64> = samples.iter().flat_map(|&index| self.0.inputs[index].iter().copied()).collect();
+        let labels: Vec<i64> = samples.iter().map(|&index| self.0.labels[index]).collect();
+        let kind = if self.0.double { Kind::Double } else { Kind::Float };
+        let inputs = Tensor::from_slice(&inputs).to_kind(kind).f_view([samples.len() as i64, -1])?;
+        Ok((inputs, Tensor::from_slice(&labels)))
+    }
+}
+
+/// An optimizer of either kind.
+enum AnyOptimizer {
+    Sgd(Sgd),
+    AdamW(AdamW),
+}
+
+impl AnyOptimizer {
+    fn new(kind: OptimizerKind, model: &Model<Net>) -> Result<Self> {
+        Ok(match kind {
+            OptimizerKind::Sgd { lr, momentum } => Self::Sgd(Sgd::builder(lr).momentum(momentum).build(model)?),
+            OptimizerKind::AdamW { lr } => Self::AdamW(AdamW::builder(lr).build(model)?),
+        })
+    }
+
+    fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
+        match self {
+            Self::Sgd(optimizer) => optimizer.backward_step(loss),
+            Self::AdamW(optimizer) => optimizer.backward_step(loss),
+        }
+    }
+}
+
+#[train_loop(strategy = ddp)]
+fn train(ctx: &mut Context<Step>, config: Config) -> Result<()> {
+    tch::manual_seed(17 + ctx.rank() as i64);
+    let ddp = DdpOptions {
+        first_bucket_bytes: config.bucket_bytes,
+        bucket_bytes: config.bucket_bytes,
+        gradient_as_bucket_view: config.gradient_as_bucket_view,
+        ..DdpOptions::default()
+    };
+    let kind = if config.double { Kind::Double } else { Kind::Float };
+    let model = ctx.prepare_model_with(ModelOptions::default().kind(kind).ddp(ddp), |p| Net::new(p, config.net))?;
+    for (name, values) in &config.initial {
+        let mut variable = model.vars().variables().remove(name).ok_or_else(|| Error::other(format!("no {name}")))?;
+        let values = Tensor::from_slice(values).view(variable.size().as_slice());
+        tch::no_grad(|| variable.f_copy_(&values))?;
+    }
+    let mut optimizer = AnyOptimizer::new(config.optimizer, &model)?;
+    let epochs = config.epochs;
+    let (shuffle, batch_size, ignore_weight) = (config.shuffle, config.batch_size, config.ignore_weight);
+    let mut builder = DataLoader::builder(Data(Arc::new(config))).batch_size(batch_size).workers(2);
+    if let Some(seed) = shuffle {
+        builder = builder.shuffle(seed);
+    }
+    let loader = ctx.prepare_data_loader(builder)?;
+
+    for epoch in 0..epochs {
+        for batch in loader.epoch(epoch)? {
+            let batch = batch?;
+            let (inputs, labels) = &*batch;
+            let logits = model.call(|net| net.forward(inputs))?;
+            // Not `cross_entropy_for_logits`: tch computes that in float32 whatever the logits are.
+            let loss = logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)?;
+            if ignore_weight && batch.weight() > 0.0 {
+                optimizer.backward_step(&(&loss * (1.0 / batch.weight())))?;
+            } else {
+                optimizer.backward_step(&loss)?;
+            }
+            ctx.report(Step {
+                epoch,
+                batch: batch.index(),
+                samples: batch.samples(),
+                weight: batch.weight(),
+                loss: f64::try_from(&loss)?,
+                parameters: values(&model)?,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn values(model: &Model<Net>) -> Result<BTreeMap<String, Vec<f64>>> {
+    let variables = model.vars().variables().into_iter();
+    let flat = |(name, tensor): (String, Tensor)| {
+        Ok((name, Vec::<f64>::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1))?))
+    };
+    variables.map(flat).collect()
+}
+
+#[trainloop::main]
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let (Some(workers), Some(storage), Some(config)) = (args.next(), args.next(), args.next()) else {
+        return Err(Error::other("usage: numerics_train WORKERS STORAGE CONFIG.json"));
+    };
+    let workers = workers.parse().map_err(Error::other)?;
+    let config: Config = serde_json::from_str(&std::fs::read_to_string(config)?).map_err(Error::other)?;
+    TorchTrainer::<train>::new(config)
+        .scaling(ScalingConfig::workers(workers))
+        .run(RunConfig::named("run").storage(storage).progress(false))
+        .fit()?;
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What the program `scenario` does on each rank, as a test tells it in JSON.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A run: the argument of the program `scenario`.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+pub struct Scenario {
+    /// The run's name.
+    pub name: String,
+    /// The folder in which runs are kept.
+    pub storage: PathBuf,
+    /// Each rank's acts; their number is the number of workers.
+    pub ranks: Vec<Vec<Act>>,
+    /// How long a collective may wait.
+    pub collective_timeout_seconds: u64,
+    /// Calls `fit` once more, with this name, in the same process.
+    pub again: Option<String>,
+}
+
+/// What a rank does, one after another.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub enum Act {
+    /// Prints a line to standard output.
+    Print(String),
+    /// Prints a line to standard error.
+    PrintError(String),
+    /// Prints so many bytes without a line end, then ends the line.
+    PrintBytes(usize),
+    /// Prints bytes that are no UTF-8, without a line end.
+    PrintRaw(Vec<u8>),
+    /// Prints lines for ever.
+    FloodOutput,
+    /// Reports for ever.
+    FloodReports,
+    /// Reports so often.
+    Report(u64),
+    /// Tells the other ranks that the next act begins.
+    Ready,
+    /// Waits until so many ranks have said [`Act::Ready`].
+    AwaitReady(usize),
+    /// Waits for all ranks, in a collective.
+    Barrier,
+    /// Averages a tensor with all ranks, for ever.
+    AllReduceForEver,
+    /// Waits in no collective, for ever.
+    Sleep,
+    /// Multiplies matrices for ever.
+    Compute,
+    /// Starts a process that nobody waits for.
+    StartGrandchild,
+    /// Panics with these words.
+    Panic(String),
+    /// Panics inside a collective's peer: with a value that is no string.
+    PanicWithoutWords,
+    /// Returns an error of the user's own, with a cause.
+    UserError,
+    /// Returns an error of trainloop's.
+    LibraryError,
+    /// SIGKILL to itself.
+    KillItself,
+    /// Ends the process with this code.
+    Exit(i32),
+    /// Waits for all ranks and fails with the same words on each.
+    FailTogether(String),
+}

@@ -1,0 +1,271 @@
+//! Several workers against PyTorch's own DDP, and against one process with the batch of all of them.
+
+#[path = "numerics_common/mod.rs"]
+mod common;
+
+use common::Ranks;
+use serde_json::{Value, json};
+
+const TRAIN: &str = env!("CARGO_BIN_EXE_numerics_train");
+
+fn train(workers: usize, config: &Value) -> Ranks {
+    common::run(TRAIN, &[], workers, config)
+}
+
+/// A small problem: inputs between -1 and 1 and labels that have something to do with them.
+fn config(net: &str, samples: usize) -> Value {
+    let width = if net == "Mlp" { 4 } else { 16 };
+    let mut state = 20_u64;
+    let mut random = || {
+        // Knuth's MMIX: https://en.wikipedia.org/wiki/Linear_congruential_generator
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    };
+    let inputs: Vec<Vec<f64>> = (0..samples).map(|_| (0..width).map(|_| random()).collect()).collect();
+    let label = |input: &Vec<f64>| usize::from(input[0] > 0.0) + usize::from(input[1] + input[2] > 0.3);
+    json!({
+        "net": net,
+        "optimizer": {"Sgd": {"lr": 0.1, "momentum": 0.9}},
+        "labels": inputs.iter().map(label).collect::<Vec<_>>(),
+        "inputs": inputs,
+        "batch_size": 4,
+        "epochs": 4,
+        "double": true,
+        "shuffle": 17,
+        "ignore_weight": false,
+        "bucket_bytes": 1_048_576,
+        "gradient_as_bucket_view": false,
+        "initial": {},
+    })
+}
+
+fn with(config: &Value, changes: &Value) -> Value {
+    let mut config = config.clone();
+    config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    config
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The distance of two numbers: absolute, or relative where the expected one is above 1.
+fn far(found: f64, expected: f64) -> f64 {
+    // NaN is far from everything.
+    let far = (found - expected).abs() / expected.abs().max(1.0);
+    if far.is_nan() { f64::INFINITY } else { far }
+}
+
+/// The greatest distance between two sets of weights.
+fn parameters_far(found: &Value, expected: &Value) -> f64 {
+    let (found, expected) = (found.as_object().unwrap(), expected.as_object().unwrap());
+    assert_eq!(found.len(), expected.len());
+    let mut worst = 0.0_f64;
+    for (name, values) in found {
+        let (left, right) = (numbers(values), numbers(&expected[name]));
+        assert_eq!(left.len(), right.len(), "{name}");
+        worst = left.into_iter().zip(right).map(|(left, right)| far(left, right)).fold(worst, f64::max);
+    }
+    worst
+}
+
+/// The loss of step `step` over all ranks' samples.
+fn global_loss(ranks: &Ranks, step: usize) -> f64 {
+    let samples = |rank: &Vec<Value>| rank[step]["samples"].as_f64().unwrap();
+    let sum: f64 = ranks.iter().map(|rank| samples(rank) * rank[step]["loss"].as_f64().unwrap()).sum();
+    sum / ranks.iter().map(samples).sum::<f64>()
+}
+
+/// The greatest distances of losses and of weights between two runs, in their first `steps` steps.
+fn distance(found: &Ranks, expected: &Ranks, steps: usize) -> (f64, f64) {
+    let mut worst = (0.0_f64, 0.0_f64);
+    for step in 0..steps {
+        let loss = far(global_loss(found, step), global_loss(expected, step));
+        let weights = parameters_far(&found[0][step]["parameters"], &expected[0][step]["parameters"]);
+        worst = (worst.0.max(loss), worst.1.max(weights));
+    }
+    worst
+}
+
+/// The same problem on `workers` ranks, and in one process with the batch of all of them.
+fn spread_and_alone(workers: usize, config: &Value) -> (Ranks, Ranks) {
+    let batch_size = config["batch_size"].as_u64().unwrap();
+    let spread = train(workers, config);
+    let alone = train(0, &with(config, &json!({"batch_size": batch_size * workers as u64})));
+    let steps = alone[0].len();
+    assert!(steps > 0);
+    for rank in &spread {
+        assert_eq!(rank.len(), steps, "a rank has another number of steps");
+    }
+    for step in 0..steps {
+        let samples = |ranks: &Ranks| ranks.iter().map(|rank| rank[step]["samples"].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(samples(&spread), samples(&alone));
+    }
+    (spread, alone)
+}
+
+/// In float64 losses and weights of all steps stay within 1e-12. Gives what the ranks reported.
+fn assert_equals_one_process(workers: usize, config: &Value) -> Ranks {
+    let (spread, alone) = spread_and_alone(workers, config);
+    assert_ranks_agree(&spread);
+    let (losses, weights) = distance(&spread, &alone, alone[0].len());
+    println!("{workers} workers, {} steps: losses {losses:e}, weights {weights:e}", alone[0].len());
+    assert!(losses < 1e-12 && weights < 1e-12, "losses are {losses:e} away, weights {weights:e}");
+    spread
+}
+
+/// After every step all ranks have the same weights, bit for bit.
+fn assert_ranks_agree(ranks: &Ranks) {
+    for (rank, reports) in ranks.iter().enumerate() {
+        assert_eq!(reports.len(), ranks[0].len(), "rank {rank} has another number of steps");
+        for (step, (found, expected)) in reports.iter().zip(&ranks[0]).enumerate() {
+            assert!(
+                bits(&found["parameters"]) == bits(&expected["parameters"]),
+                "after step {step} the weights of ranks 0 and {rank} differ"
+            );
+        }
+    }
+}
+
+fn bits(parameters: &Value) -> Vec<u64> {
+    let parameters = parameters.as_object().unwrap();
+    parameters.values().flat_map(numbers).map(f64::to_bits).collect()
+}
+
+fn sgd() -> Value {
+    json!({"optimizer": {"Sgd": {"lr": 0.1, "momentum": 0.9}}})
+}
+
+fn adamw() -> Value {
+    json!({"optimizer": {"AdamW": {"lr": 0.01}}})
+}
+
+/// From PyTorch's initial weights, on its data, two ranks have its losses and weights after each step, to 1e-12.
+#[test]
+fn two_ranks_follow_pytorchs_own_ddp() {
+    let file: Value = serde_json::from_str(include_str!("../../runtime/tests/expected/ddp.json")).unwrap();
+    let names: Vec<&str> = file["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let named = |values: &Value| -> Value {
+        names
+            .iter()
+            .zip(values.as_array().unwrap())
+            .map(|(name, values)| ((*name).to_owned(), values.clone()))
+            .collect()
+    };
+    let changes = json!({
+        "optimizer": {"Sgd": {"lr": file["lr"], "momentum": file["momentum"]}},
+        "inputs": file["inputs"],
+        "labels": file["labels"],
+        "batch_size": file["batch_size"],
+        "epochs": file["epochs"],
+        "shuffle": null,
+        "initial": named(&file["initial"]),
+    });
+    let steps = file["steps"].as_array().unwrap();
+    for buckets in [json!({}), json!({"bucket_bytes": 64}), json!({"gradient_as_bucket_view": true})] {
+        let ranks = train(2, &with(&with(&config("Mlp", 0), &changes), &buckets));
+        let mut worst = (0.0_f64, 0.0_f64);
+        for (rank, reports) in ranks.iter().enumerate() {
+            assert_eq!(reports.len(), steps.len());
+            for (found, expected) in reports.iter().zip(steps) {
+                let losses = numbers(&expected["losses"]);
+                worst.0 = worst.0.max(far(found["loss"].as_f64().unwrap(), losses[rank]));
+                worst.1 = worst.1.max(parameters_far(&found["parameters"], &named(&expected["parameters"])));
+            }
+        }
+        println!("{buckets}: losses {:e}, weights {:e}", worst.0, worst.1);
+        assert!(worst.0 < 1e-12 && worst.1 < 1e-12, "{buckets}: {worst:?}");
+    }
+}
+
+/// Two workers with batches of 4 are one process with batches of 8, on 37 samples: the last global batch has 5.
+#[test]
+fn two_workers_equal_one_process() {
+    for net in ["Mlp", "Conv"] {
+        for optimizer in [sgd(), adamw()] {
+            assert_equals_one_process(2, &with(&config(net, 37), &optimizer));
+        }
+    }
+}
+
+/// Three workers likewise: of 37 samples the last global batch has one, so that two ranks have an empty share.
+#[test]
+fn three_workers_equal_one_process() {
+    for optimizer in [sgd(), adamw()] {
+        let config = with(&config("Mlp", 37), &optimizer);
+        let spread = assert_equals_one_process(3, &config);
+        let last: Vec<_> = spread.iter().map(|rank| rank[3]["samples"].as_u64().unwrap()).collect();
+        assert_eq!(last, [1, 0, 0]);
+    }
+}
+
+/// Three samples on two ranks, in one batch and sample by sample: then the second rank's last share is empty.
+#[test]
+fn three_samples_on_two_ranks() {
+    for (batch_size, optimizer) in [(4, sgd()), (1, adamw())] {
+        let changes = json!({"batch_size": batch_size, "epochs": 5});
+        assert_equals_one_process(2, &with(&with(&config("Mlp", 3), &optimizer), &changes));
+    }
+}
+
+/// With one sample the second rank's share is always empty, and still both take every step.
+#[test]
+fn one_sample_on_two_ranks() {
+    let config = with(&config("Conv", 1), &adamw());
+    let ranks = assert_equals_one_process(2, &config);
+    let samples: Vec<_> = ranks.iter().map(|rank| rank[0]["samples"].as_u64().unwrap()).collect();
+    let weights: Vec<_> = ranks.iter().map(|rank| rank[0]["weight"].as_f64().unwrap()).collect();
+    assert_eq!((samples.as_slice(), weights.as_slice()), (&[1, 0][..], &[2.0, 0.0][..]));
+}
+
+/// Small buckets, and gradients that are views of them, change nothing.
+#[test]
+fn buckets_change_nothing() {
+    let config = config("Conv", 37);
+    assert_equals_one_process(2, &with(&config, &json!({"bucket_bytes": 64, "gradient_as_bucket_view": true})));
+}
+
+/// In float32 the first 20 steps stay within 1e-5.
+#[test]
+fn in_float32_twenty_steps_agree() {
+    for optimizer in [sgd(), adamw()] {
+        let (spread, alone) =
+            spread_and_alone(2, &with(&with(&config("Mlp", 37), &optimizer), &json!({"double": false})));
+        assert_ranks_agree(&spread);
+        assert_eq!(alone[0].len(), 20);
+        let (losses, weights) = distance(&spread, &alone, 20);
+        println!("float32: losses {losses:e}, weights {weights:e}");
+        assert!(losses < 1e-5 && weights < 1e-5, "losses are {losses:e} away, weights {weights:e}");
+    }
+}
+
+/// The comparison tells right from wrong: without the weight of the uneven batch the weights are far off, and the losses
+/// that follow as well; even batches are not affected.
+#[test]
+fn without_the_weight_of_an_uneven_batch_the_runs_differ() {
+    for optimizer in [sgd(), adamw()] {
+        let broken = with(&with(&config("Mlp", 37), &optimizer), &json!({"ignore_weight": true}));
+        let (spread, alone) = spread_and_alone(2, &broken);
+        let (losses, weights) = distance(&spread, &alone, alone[0].len());
+        println!("broken: losses {losses:e}, weights {weights:e}");
+        assert!(losses > 1e-6 && weights > 1e-6, "losses are {losses:e} away, weights {weights:e}");
+        let (_, before) = distance(&spread, &alone, 4);
+        assert!(before < 1e-12, "the first four batches are even, and yet {before:e} away");
+    }
+    assert_equals_one_process(2, &with(&config("Mlp", 32), &json!({"ignore_weight": true})));
+}
+
+/// The same seed twice gives the same losses and weights, bit for bit.
+#[test]
+fn the_same_seed_gives_the_same_bits() {
+    for double in [true, false] {
+        let config = with(&with(&config("Conv", 37), &adamw()), &json!({"double": double}));
+        let (first, second) = (train(2, &config), train(2, &config));
+        for (left, right) in first.iter().flatten().zip(second.iter().flatten()) {
+            assert_eq!(left["loss"].as_f64().unwrap().to_bits(), right["loss"].as_f64().unwrap().to_bits());
+            assert_eq!(bits(&left["parameters"]), bits(&right["parameters"]));
+        }
+        assert_eq!(first[0].len(), 20);
+        assert!(global_loss(&first, 19) < global_loss(&first, 0), "nothing was learnt");
+    }
+}
