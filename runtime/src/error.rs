@@ -32,13 +32,18 @@ pub enum Error {
     #[error("{0}")]
     Run(Box<RunFailure>),
     /// The run was ended by a signal: 2 is SIGINT, 15 is SIGTERM.
-    #[error("the run was ended by signal {signal}; its folder is {}", run.display())]
+    #[error("the run was ended by signal {signal}{}; its folder is {}", after(*.steps), run.display())]
     Interrupted {
+        /// The step at which all ranks made a checkpoint; `None` where the loop could not be asked.
+        steps: Option<u64>,
         /// The signal's number.
         signal: i32,
         /// The run's folder.
         run: PathBuf,
     },
+    /// The loop is to stop here: the run was asked to, and its checkpoint is committed. A loop passes this on with `?`.
+    #[error("the run was asked to stop; it is saved and can be gone on with")]
+    Stopped,
     /// The channel between controller and workers failed.
     #[error("{0}")]
     Channel(String),
@@ -147,6 +152,12 @@ impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Other(error.into())
     }
+}
+
+fn after(steps: Option<u64>) -> String {
+    steps
+        .map(|steps| format!(" after step {steps}, where it was saved; the same name goes on from there"))
+        .unwrap_or_default()
 }
 
 /// An error and its causes in one line: `cannot open x: permission denied`.

@@ -46,6 +46,7 @@
 //! | [`schedule`] | learning-rate schedules |
 //! | [`data`] | datasets, the distributed sampler, the loader with its threads |
 //! | [`metric`] | what a report holds and how ranks' values become one |
+//! | [`checkpoint`] | committed checkpoints |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
 //! | [`cli`] | a config's fields as options of the command line |
 //! | [`c10d`] | libtorch's process groups and stores |
@@ -53,6 +54,7 @@
 #[doc(hidden)]
 pub mod __private;
 mod channel;
+pub mod checkpoint;
 pub mod cli;
 mod controller;
 pub mod data;

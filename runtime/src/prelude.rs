@@ -1,6 +1,7 @@
 //! What a train loop uses: `use trainloop::prelude::*;`. Serde's derives are not in it.
 
 pub use crate::c10d::ReduceOp;
+pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};
 pub use crate::metric::Metrics;
@@ -8,6 +9,6 @@ pub use crate::optim::{Adam, AdamW, ParamGroup, Sgd};
 pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Scheduler, StepLr};
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
-pub use crate::trainer::{Outcome, RunConfig, ScalingConfig, TorchTrainer};
-pub use crate::worker::Context;
+pub use crate::trainer::{CheckpointConfig, FailureConfig, Outcome, Resume, RunConfig, ScalingConfig, TorchTrainer};
+pub use crate::worker::{Context, Files};
 pub use crate::{Error, Result, train_loop};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Token;
+use crate::checkpoint::FileEntry;
+use crate::trainer::Every;
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,6 +16,10 @@ pub(crate) enum ToController {
         #[serde(with = "serde_bytes_vec")]
         metrics: Vec<u8>,
     },
+    /// This rank's part of a checkpoint is on disk.
+    Save(Save),
+    /// The loop calls `ctx.step` or `ctx.report_with`, where it can be asked to stop.
+    CanStop,
     /// How far the loader is in its epoch; for the eye alone.
     Progress {
         done: u64,
@@ -24,7 +30,22 @@ pub(crate) enum ToController {
         #[serde(with = "serde_bytes_vec")]
         output: Vec<u8>,
     },
+    /// The loop has ended as it was asked to, after this many steps.
+    Stopped {
+        steps: u64,
+    },
     Failed(Failure),
+}
+
+/// One rank's part of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Save {
+    /// The checkpoint's index.
+    pub(crate) checkpoint: u64,
+    /// The report that it comes with: its number, and the metrics as `MessagePack`.
+    pub(crate) report: Option<(u64, Vec<u8>)>,
+    /// The files, or why they could not be written.
+    pub(crate) files: Result<Vec<FileEntry>, String>,
 }
 
 /// The first frame of a worker.
@@ -50,6 +71,16 @@ pub(crate) struct Failure {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToWorker {
     Start(Box<Start>),
+    /// Every rank has given its part of a checkpoint.
+    Saved {
+        checkpoint: u64,
+        /// Why it was not committed.
+        failed: Option<String>,
+        /// The loop is to stop here.
+        stop: bool,
+    },
+    /// A wish: the ranks are to agree on a step at which they save and stop.
+    Stop,
 }
 
 /// Everything that a worker needs to begin.
@@ -67,6 +98,15 @@ pub(crate) struct Start {
     pub(crate) ddp: bool,
     pub(crate) collective_timeout_ms: u64,
     pub(crate) run_name: String,
+    /// The run's folder.
+    pub(crate) run: String,
+    /// The folder of the checkpoint to begin from.
+    pub(crate) checkpoint: Option<String>,
+    /// The index of the next checkpoint.
+    pub(crate) next_checkpoint: u64,
+    /// How many reports were made before.
+    pub(crate) reports: u64,
+    pub(crate) every: Every,
 }
 
 /// Bytes as `MessagePack`'s own byte string, not as a list of numbers.

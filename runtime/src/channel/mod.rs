@@ -8,5 +8,5 @@ mod message;
 mod token;
 
 pub(crate) use frame::{Decoder, decode, encode, read_frame, write_frame};
-pub(crate) use message::{Failure, Hello, Start, ToController, ToWorker};
+pub(crate) use message::{Failure, Hello, Save, Start, ToController, ToWorker};
 pub(crate) use token::Token;

@@ -13,6 +13,7 @@
 mod commit;
 mod delete;
 mod disk;
+mod handle;
 mod journal;
 mod layout;
 mod manifest;
@@ -27,6 +28,8 @@ mod corruption;
 mod faults;
 #[cfg(test)]
 mod fixture;
+
+pub use handle::Checkpoint;
 
 pub(crate) use commit::{Committed, Staged, commit};
 pub(crate) use delete::delete;

@@ -12,9 +12,9 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll};
 
 use super::failure::{FailureKind, Place, RunFailure, Seen, cause};
+use super::ledger::{Ledger, Saved};
 use super::member::{Member, Phase};
 use super::output::RankLog;
-use super::reports::Reports;
 use super::signals::Signals;
 use super::wakeups::Source;
 use crate::channel::{Decoder, Failure, Start, ToController, ToWorker, Token, write_frame};
@@ -28,6 +28,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_FOR_CAUSE: Duration = Duration::from_secs(1);
 /// A rank whose loop has returned may take so long to end.
 const LEAVE: Duration = Duration::from_secs(10);
+/// A loop that was asked to stop may take so long to come to a place where it can.
+const STOP: Duration = Duration::from_secs(30);
 /// A hello is far shorter; a stranger that sends more is no worker.
 const MAX_HELLO: usize = 4096;
 
@@ -37,15 +39,15 @@ pub(crate) struct Job<'a> {
     pub(crate) start_timeout: Duration,
     pub(crate) logs: &'a Path,
     pub(crate) run: &'a Path,
-    pub(crate) reports: Reports,
-    pub(crate) console: Console,
+    pub(crate) ledger: Ledger,
+    pub(crate) console: &'a Console,
 }
 
 /// A generation that ended well.
 pub(crate) struct Ended {
     /// What rank 0's loop returned, encoded.
     pub(crate) output: Vec<u8>,
-    /// How many reports all ranks made.
+    /// How many reports all ranks have made.
     pub(crate) rounds: u64,
 }
 
@@ -76,6 +78,10 @@ struct Group<'a> {
     /// When the group is to be ended.
     end_at: Option<Instant>,
     start_by: Instant,
+    /// A signal that came, and by when the loops are to have stopped.
+    stopping: Option<(i32, Instant)>,
+    /// Some loop has come to a place where it can be stopped.
+    can_stop: bool,
     /// Since when nothing but the ends of processes is awaited.
     leaving_since: Option<Instant>,
 }
@@ -111,6 +117,8 @@ impl<'a> Group<'a> {
             still_ran: Vec::new(),
             ending: false,
             end_at: None,
+            stopping: None,
+            can_stop: false,
             leaving_since: None,
         };
         // Where one cannot be started, dropping the group ends the others.
@@ -161,8 +169,8 @@ impl<'a> Group<'a> {
             for source in unread {
                 self.wake(source)?;
             }
-            self.job.reports.flush()?;
-            self.pass_deadlines();
+            self.job.ledger.flush()?;
+            self.pass_deadlines()?;
         }
     }
 
@@ -171,8 +179,7 @@ impl<'a> Group<'a> {
             Source::Listener => self.accept(),
             Source::Signal(signal) => {
                 if self.signals.take(signal) {
-                    crate::__private::note_interrupt(signal as i32);
-                    return Err(Error::Interrupted { signal: signal as i32, run: self.job.run.to_owned() });
+                    self.interrupt(signal as i32)?;
                 }
             }
             Source::Stranger(number) => self.greet(number)?,
@@ -189,8 +196,31 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// Asks the loops to stop where they can; a second signal, or one to loops that cannot, ends them.
+    fn interrupt(&mut self, signal: i32) -> Result<()> {
+        if self.stopping.is_some() || !self.can_stop {
+            return Err(self.interrupted(signal, None));
+        }
+        self.stopping = Some((signal, Instant::now() + STOP));
+        self.send_all(&ToWorker::Stop)
+    }
+
+    fn interrupted(&self, signal: i32, steps: Option<u64>) -> Error {
+        crate::__private::note_interrupt(signal);
+        Error::Interrupted { steps, signal, run: self.job.run.to_owned() }
+    }
+
+    fn send_all(&mut self, message: &ToWorker) -> Result<()> {
+        let mut frame = Vec::new();
+        write_frame(&mut frame, message)?;
+        for member in &mut self.members {
+            member.send(&frame);
+        }
+        Ok(())
+    }
+
     fn read_output(&mut self, rank: usize, stream: Stream, source: Source) {
-        if self.members[rank].read_output(stream, &self.job.console) {
+        if self.members[rank].read_output(stream, self.job.console) {
             self.read_on_later(source);
         }
     }
@@ -206,10 +236,11 @@ impl<'a> Group<'a> {
         let starting = self.members.iter().any(|member| member.phase == Phase::Starting);
         let joined_by = starting.then_some(self.start_by);
         let left_by = self.leaving_since.map(|since| since + LEAVE);
-        [self.end_at, joined_by, left_by].into_iter().flatten().min()
+        let stopped_by = self.stopping.map(|(_, by)| by);
+        [self.end_at, joined_by, left_by, stopped_by].into_iter().flatten().min()
     }
 
-    fn pass_deadlines(&mut self) {
+    fn pass_deadlines(&mut self) -> Result<()> {
         let now = Instant::now();
         if now >= self.start_by && self.failures.is_empty() {
             let late = self.members.iter().find(|member| member.phase == Phase::Starting);
@@ -224,6 +255,10 @@ impl<'a> Group<'a> {
             for member in &self.members {
                 member.kill();
             }
+        }
+        match self.stopping {
+            Some((signal, by)) if now >= by && !self.ending => Err(self.interrupted(signal, None)),
+            _ => Ok(()),
         }
     }
 
@@ -302,16 +337,36 @@ impl<'a> Group<'a> {
         match message {
             ToController::Report { index, metrics } => {
                 member.reports = index + 1;
-                if let Some((index, reduced)) = self.job.reports.add(rank, index, metrics)? {
-                    self.job.console.report(index, &reduced);
+                match self.job.ledger.report(rank, index, metrics) {
+                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
+                    Ok(None) => {}
+                    Err(error) => return self.blame(rank, error),
                 }
                 self.check_for_early_returns();
+            }
+            ToController::Save(save) => {
+                if let Some((index, _)) = &save.report {
+                    member.reports = index + 1;
+                }
+                match self.job.ledger.save(rank, save) {
+                    Ok(Some(saved)) => self.saved(saved)?,
+                    Ok(None) => {}
+                    Err(error) => return self.blame(rank, error),
+                }
+                self.check_for_early_returns();
+            }
+            ToController::CanStop => self.can_stop = true,
+            ToController::Stopped { steps } => {
+                member.phase = Phase::Stopped(steps);
+                if self.members.iter().all(Member::has_ended_well) {
+                    self.leaving_since.get_or_insert_with(Instant::now);
+                }
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
             ToController::Finished { output } => {
                 member.phase = Phase::Finished(output);
                 self.check_for_early_returns();
-                if self.members.iter().all(|member| matches!(member.phase, Phase::Finished(_))) {
+                if self.members.iter().all(Member::has_ended_well) {
                     self.leaving_since.get_or_insert_with(Instant::now);
                 }
             }
@@ -322,6 +377,27 @@ impl<'a> Group<'a> {
             ToController::Hello(_) => tracing::warn!("rank {rank} said hello twice"),
         }
         Ok(())
+    }
+
+    /// A rank has done what the others cannot follow.
+    fn blame(&mut self, rank: usize, error: Error) -> Result<()> {
+        // A disk that is full, say, is nobody's mistake.
+        let Error::Checkpoint(message) = error else { return Err(error) };
+        let reports = self.members[rank].reports;
+        self.fail(Seen { rank, kind: FailureKind::Error(message), peer_failure: false, reports });
+        Ok(())
+    }
+
+    /// Every rank has given its part of a checkpoint.
+    fn saved(&mut self, saved: Saved) -> Result<()> {
+        let Saved { index, report, failed, warnings } = saved;
+        for warning in warnings {
+            self.job.console.warning(&warning);
+        }
+        if let Some((index, metrics)) = report {
+            self.job.console.report(index, &metrics);
+        }
+        self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() })
     }
 
     /// A rank that returned can never make the reports that another has already made.
@@ -343,7 +419,7 @@ impl<'a> Group<'a> {
         // What it said before its end counts.
         while self.hear(rank)? {}
         let member = &mut self.members[rank];
-        member.drain_output(&self.job.console);
+        member.drain_output(self.job.console);
         if matches!(member.phase, Phase::Starting | Phase::Running) {
             member.phase = Phase::Failed;
             let reports = member.reports;
@@ -373,7 +449,7 @@ impl<'a> Group<'a> {
 
     /// After the last process's end.
     fn outcome(&mut self) -> Result<Ended> {
-        self.job.reports.flush()?;
+        self.job.ledger.flush()?;
         let returned: Vec<Place> = self
             .members
             .iter()
@@ -394,8 +470,13 @@ impl<'a> Group<'a> {
                 log: log.path(),
             })));
         }
+        if let Some((signal, _)) = self.stopping
+            && let Some(steps) = self.members.iter().find_map(|member| member.phase.stopped_at())
+        {
+            return Err(self.interrupted(signal, Some(steps)));
+        }
         match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
-            Phase::Finished(output) => Ok(Ended { output, rounds: self.job.reports.rounds() }),
+            Phase::Finished(output) => Ok(Ended { output, rounds: self.job.ledger.rounds() }),
             phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
         }
     }
@@ -406,7 +487,7 @@ impl<'a> Group<'a> {
         }
         for member in &mut self.members {
             member.kill_and_wait();
-            member.drain_output(&self.job.console);
+            member.drain_output(self.job.console);
         }
     }
 }

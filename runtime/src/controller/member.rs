@@ -31,7 +31,18 @@ pub(super) enum Phase {
     Running,
     /// The loop returned this.
     Finished(Vec<u8>),
+    /// It ended as it was asked to, after this many steps.
+    Stopped(u64),
     Failed,
+}
+
+impl Phase {
+    pub(super) fn stopped_at(&self) -> Option<u64> {
+        match self {
+            Self::Stopped(steps) => Some(*steps),
+            Self::Starting | Self::Running | Self::Finished(_) | Self::Failed => None,
+        }
+    }
 }
 
 /// One worker.
@@ -91,6 +102,11 @@ impl Member {
                 )))
             }
         }
+    }
+
+    /// Nothing but the end of its process is to come.
+    pub(super) fn has_ended_well(&self) -> bool {
+        matches!(self.phase, Phase::Finished(_) | Phase::Stopped(_))
     }
 
     pub(super) fn is_gone(&self) -> bool {

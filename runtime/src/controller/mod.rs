@@ -4,6 +4,7 @@
 
 mod failure;
 mod group;
+mod ledger;
 mod member;
 mod output;
 mod records;
@@ -13,5 +14,6 @@ mod wakeups;
 
 pub use failure::{FailureKind, RunFailure};
 pub(crate) use group::{Ended, Job, run};
-pub(crate) use records::record;
-pub(crate) use reports::{Reduce, Reports};
+pub(crate) use ledger::{Beginning, Ledger};
+pub(crate) use records::{from_record, record};
+pub(crate) use reports::{Reduce, Reduced, Reports};

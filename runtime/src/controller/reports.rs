@@ -11,8 +11,16 @@ use super::records::record;
 use crate::error::{Error, Result};
 use crate::trainer::unix_now;
 
-/// Takes the *n*-th reports of all ranks, rank 0's first, as they came; gives the run's value for the eye.
-pub(crate) type Reduce = Box<dyn FnMut(&[Vec<u8>]) -> Result<Value>>;
+/// The *n*-th reports of all ranks, as one.
+pub(crate) struct Reduced {
+    /// The run's value, as a record.
+    pub(crate) shown: Value,
+    /// What checkpoints are ranked by, if they are.
+    pub(crate) score: Option<f64>,
+}
+
+/// Takes the *n*-th reports of all ranks, rank 0's first, as they came.
+pub(crate) type Reduce = Box<dyn FnMut(&[Vec<u8>]) -> Result<Reduced>>;
 
 /// Collects reports. What one rank reports ahead of the others waits here.
 pub(crate) struct Reports {
@@ -21,29 +29,32 @@ pub(crate) struct Reports {
     world_size: usize,
     generation: u64,
     waiting: BTreeMap<u64, Vec<Option<Vec<u8>>>>,
-    rounds: u64,
+    /// The number of the next report that all ranks will have made.
+    next: u64,
     reduce: Reduce,
 }
 
 impl Reports {
-    pub(crate) fn create(path: &Path, world_size: usize, generation: u64, reduce: Reduce) -> Result<Self> {
-        let file = File::options().create(true).append(true).open(path).map_err(Error::io("create", path))?;
+    /// Opens the file for a generation whose first report is number `first`.
+    pub(crate) fn open(path: &Path, world_size: usize, generation: u64, first: u64, reduce: Reduce) -> Result<Self> {
+        let file = open_whole(path).map_err(Error::io("open", path))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufWriter::new(file),
             world_size,
             generation,
             waiting: BTreeMap::new(),
-            rounds: 0,
+            next: first,
             reduce,
         })
     }
 
     /// Takes one rank's report; gives the run's reduced metrics where it completes a round.
-    pub(crate) fn add(&mut self, rank: usize, index: u64, metrics: Vec<u8>) -> Result<Option<(u64, Value)>> {
+    pub(crate) fn add(&mut self, rank: usize, index: u64, metrics: Vec<u8>) -> Result<Option<Reduced>> {
         let line = json!({
             "report": index,
             "rank": rank,
+            "world_size": self.world_size,
             "generation": self.generation,
             "unix_time": unix_now(),
             "metrics": record(&metrics)?,
@@ -57,18 +68,41 @@ impl Reports {
             return Ok(None);
         }
         let metrics: Vec<_> = self.waiting.remove(&index).unwrap_or_default().into_iter().flatten().collect();
-        self.rounds += 1;
-        let reduced = (self.reduce)(&metrics)?;
-        Ok(Some((index, reduced)))
+        self.next = index + 1;
+        (self.reduce)(&metrics).map(Some)
     }
 
-    /// How many reports all ranks have made.
-    pub(crate) fn rounds(&self) -> u64 {
-        self.rounds
+    /// The number of the next report that all ranks will have made: so many they have made.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
     }
 
     /// Hands what is buffered to the system.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("write", &self.path))
+    }
+}
+
+/// Opens for appending; a line that a killed driver left unfinished is cut off.
+fn open_whole(path: &Path) -> std::io::Result<File> {
+    let file = File::options().create(true).append(true).open(path)?;
+    let text = std::fs::read(path)?;
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64)?;
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_line_is_cut_off() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"report\":0}\n{\"rep").unwrap();
+        writeln!(open_whole(file.path()).unwrap(), "{{}}").unwrap();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "{\"report\":0}\n{}\n");
     }
 }

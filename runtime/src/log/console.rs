@@ -57,6 +57,13 @@ impl Console {
         }
     }
 
+    /// Something that went wrong and is no reason to end the run.
+    pub(crate) fn warning(&self, text: &str) {
+        self.print(|| {
+            let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
+        });
+    }
+
     /// A line for a report that all ranks have made: its reduced metrics.
     pub(crate) fn report(&self, index: u64, metrics: &Value) {
         if self.bar.is_some() {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::{FailureConfig, Resume};
 use crate::error::{Error, Result};
 
 /// How many workers, on what.
@@ -80,11 +81,19 @@ pub struct RunConfig {
     pub(crate) name: Option<String>,
     pub(crate) storage: PathBuf,
     pub(crate) progress: bool,
+    pub(crate) resume: Resume,
+    pub(crate) failure: FailureConfig,
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { name: None, storage: PathBuf::from("runs"), progress: true }
+        Self {
+            name: None,
+            storage: PathBuf::from("runs"),
+            progress: true,
+            resume: Resume::default(),
+            failure: FailureConfig::default(),
+        }
     }
 }
 
@@ -106,6 +115,20 @@ impl RunConfig {
     #[must_use]
     pub fn storage(mut self, folder: impl AsRef<Path>) -> Self {
         folder.as_ref().clone_into(&mut self.storage);
+        self
+    }
+
+    /// What happens where the storage already has a run of that name; it is gone on with unless said otherwise.
+    #[must_use]
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// What happens after a worker has failed; nothing more unless said otherwise.
+    #[must_use]
+    pub fn failure(mut self, failure: FailureConfig) -> Self {
+        self.failure = failure;
         self
     }
 

@@ -1,11 +1,20 @@
 //! What came of a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::TrainLoop;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// What came of a run that ended well.
+use super::history;
+use super::registry::TrainLoop;
+use super::run_folder::{Record, write_whole};
+use crate::checkpoint::{Checkpoint, checkpoint_folder};
+use crate::controller::{from_record, record};
+use crate::error::{Error, Result};
+use crate::metric::Ranks;
+
+/// What came of a run that ended well. It can be read again from the run's folder alone: [`Outcome::open`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome<L: TrainLoop> {
@@ -15,10 +24,113 @@ pub struct Outcome<L: TrainLoop> {
     pub output: L::Output,
     /// The run's folder: `reports.jsonl` holds every rank's reports, `logs/` what they printed.
     pub path: PathBuf,
-    /// How many reports all ranks made.
+    /// How many reports all ranks made, those before a resume included.
     pub reports: u64,
     /// How often the group was started again.
     pub restarts: u64,
     /// From `fit()` to its end.
     pub duration: Duration,
+    pub(super) latest: Option<u64>,
+    pub(super) best: Option<u64>,
+}
+
+/// `outcome.json`.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    output: Value,
+    reports: u64,
+    restarts: u64,
+    seconds: f64,
+    latest: Option<u64>,
+    best: Option<u64>,
+}
+
+impl<L: TrainLoop> Outcome<L> {
+    /// Reads the outcome of the run in a folder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the folder is no run, or one of another loop, or one that has not ended well yet.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let run = Record::read(path)?;
+        if run.train_loop != L::NAME {
+            return Err(Error::config(format!(
+                "the run at {} is one of `{}`, not of `{}`",
+                path.display(),
+                run.train_loop,
+                L::NAME
+            )));
+        }
+        let file = path.join("outcome.json");
+        let text = std::fs::read(&file).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::config(format!(
+                "the run at {} has not ended well yet; run it again under its name, or look at its checkpoints",
+                path.display()
+            )),
+            _ => Error::io("read", &file)(error),
+        })?;
+        let stored: Stored = serde_json::from_slice(&text)
+            .map_err(|error| Error::config(format!("{} cannot be read: {error}", file.display())))?;
+        let mut outcome = Self {
+            metrics: None,
+            output: from_record(stored.output)?,
+            path: path.to_owned(),
+            reports: stored.reports,
+            restarts: stored.restarts,
+            duration: Duration::try_from_secs_f64(stored.seconds).unwrap_or_default(),
+            latest: stored.latest,
+            best: stored.best,
+        };
+        outcome.metrics = outcome.history()?.pop();
+        Ok(outcome)
+    }
+
+    pub(super) fn write(&self, output: &[u8]) -> Result<()> {
+        let stored = Stored {
+            output: record(output)?,
+            reports: self.reports,
+            restarts: self.restarts,
+            seconds: self.duration.as_secs_f64(),
+            latest: self.latest,
+            best: self.best,
+        };
+        let text = serde_json::to_vec_pretty(&stored).map_err(|error| Error::serde("write outcome.json", error))?;
+        write_whole(&self.path.join("outcome.json"), &text)
+    }
+
+    /// Every report that all ranks made, reduced, in their order.
+    ///
+    /// # Errors
+    /// Where `reports.jsonl` cannot be read.
+    pub fn history(&self) -> Result<Vec<L::Metrics>> {
+        history::reduced(&self.path.join("reports.jsonl"))
+    }
+
+    /// [`history`](Self::history), with every rank's own metrics.
+    ///
+    /// # Errors
+    /// Where `reports.jsonl` cannot be read.
+    pub fn history_of_ranks(&self) -> Result<Vec<Ranks<L::Metrics>>> {
+        history::rounds(&self.path.join("reports.jsonl"))
+    }
+
+    /// The newest checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is damaged.
+    pub fn latest_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.checkpoint(self.latest)
+    }
+
+    /// The checkpoint that ranks first by the score; the newest where there is no score.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is damaged.
+    pub fn best_checkpoint(&self) -> Result<Option<Checkpoint>> {
+        self.checkpoint(self.best)
+    }
+
+    fn checkpoint(&self, index: Option<u64>) -> Result<Option<Checkpoint>> {
+        index.map(|index| Checkpoint::from_directory(checkpoint_folder(&self.path, index))).transpose()
+    }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::CheckpointConfig;
 use crate::channel::encode;
 use crate::error::{BoxError, Result};
 use crate::metric::Metrics;
@@ -26,6 +27,12 @@ pub trait TrainLoop: 'static {
     const NAME: &'static str;
     /// The attribute's `strategy`.
     const STRATEGY: Strategy;
+
+    /// The attribute's `checkpoint(…)`.
+    #[must_use]
+    fn checkpoint() -> CheckpointConfig<Self::Metrics> {
+        CheckpointConfig::new()
+    }
 
     /// Runs the loop.
     ///

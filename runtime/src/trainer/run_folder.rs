@@ -1,81 +1,184 @@
 //! A run's folder in the storage.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Resume;
 use crate::error::{Error, Result};
 
 /// The folder of a run. Made whole or not at all; removed again where no worker ever started.
 ///
 /// ```text
-/// NAME/run.json        what runs: loop, config, workers, when
+/// NAME/run.json        what runs: loop, config, when
+/// NAME/generation      how often the group was started
 /// NAME/reports.jsonl   every rank's reports, a line each
+/// NAME/outcome.json    what came of it, once it has ended well
+/// NAME/checkpoints/    see docs/checkpoint-format.md
+/// NAME/journal.jsonl   commits and deletions of checkpoints
 /// NAME/logs/rank-N.log what rank N printed
+/// NAME/.lock           held by the driver
 /// ```
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Folders of the storage that did not exist before.
+    /// Folders that this call made, outermost first; the run's own among them where it is new.
     made: Vec<PathBuf>,
+    is_new: bool,
+    /// Held as long as the folder: the system lets go of it with the process, however that ends.
+    _lock: File,
 }
 
 /// `run.json`.
-#[derive(Serialize)]
-pub(crate) struct Record<'a, C> {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
     pub(crate) format: u32,
-    pub(crate) train_loop: &'a str,
-    pub(crate) workers: usize,
+    pub(crate) train_loop: String,
     pub(crate) started_unix: u64,
-    pub(crate) trainloop: &'a str,
-    pub(crate) config: &'a C,
+    /// The version that made it.
+    pub(crate) trainloop: String,
+    pub(crate) config: Value,
+}
+
+const FORMAT: u32 = 1;
+
+impl Record {
+    pub(crate) fn new(train_loop: &str, config: Value) -> Self {
+        Self {
+            format: FORMAT,
+            train_loop: train_loop.to_owned(),
+            started_unix: unix_now() as u64,
+            trainloop: env!("CARGO_PKG_VERSION").to_owned(),
+            config,
+        }
+    }
+
+    /// That of the run in `path`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let file = path.join("run.json");
+        let text = fs::read(&file).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::config(format!("{} is no run: it has no run.json", path.display())),
+            _ => Error::io("read", &file)(error),
+        })?;
+        let record: Self = serde_json::from_slice(&text)
+            .map_err(|error| Error::config(format!("{} cannot be read: {error}", file.display())))?;
+        if record.format != FORMAT {
+            return Err(Error::config(format!(
+                "{} has format {}, and this version of trainloop ({}) reads format {FORMAT}; it was made by version {}",
+                file.display(),
+                record.format,
+                env!("CARGO_PKG_VERSION"),
+                record.trainloop
+            )));
+        }
+        Ok(record)
+    }
+
+    /// What keeps a run that was made with `self` from being gone on with as `other`.
+    fn differences(&self, other: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.train_loop != other.train_loop {
+            differences.push(format!("its train loop is `{}`, not `{}`", self.train_loop, other.train_loop));
+        }
+        match (&self.config, &other.config) {
+            (Value::Object(old), Value::Object(new)) => {
+                let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+                for name in names.into_iter().filter(|name| old.get(*name) != new.get(*name)) {
+                    let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), ToString::to_string);
+                    differences.push(format!("its `{name}` is {}, not {}", shown(old.get(name)), shown(new.get(name))));
+                }
+            }
+            (old, new) if old != new => differences.push(format!("its config is {old}, not {new}")),
+            _ => {}
+        }
+        differences
+    }
 }
 
 impl RunFolder {
-    /// Makes the folder `name` in `storage`.
-    pub(crate) fn create(storage: &Path, name: &str) -> Result<Self> {
-        let made = make_all(storage)?;
+    /// Makes the folder `name` in `storage`, or opens the run that is there, and locks it.
+    pub(crate) fn open(storage: &Path, name: &str, resume: Resume, record: &Record) -> Result<Self> {
         let path = storage.join(name);
-        let folder = Self { path, made };
-        match folder.fill() {
-            Ok(()) => Ok(folder),
+        if path.exists() {
+            if resume == Resume::Never {
+                return Err(Error::config(format!(
+                    "there is a run at {} already, and `Resume::Never` was asked for; choose another name, or move that \
+                     folder away",
+                    path.display()
+                )));
+            }
+            return Self::open_existing(path, record);
+        }
+        if resume == Resume::Require {
+            return Err(Error::config(format!(
+                "there is no run at {} to go on with, and `Resume::Require` was asked for; look at the name and the storage",
+                path.display()
+            )));
+        }
+        Self::make(storage, path, record)
+    }
+
+    fn open_existing(path: PathBuf, record: &Record) -> Result<Self> {
+        let old = Record::read(&path)?;
+        let differences = old.differences(record);
+        if !differences.is_empty() {
+            return Err(Error::config(format!(
+                "the run at {} cannot be gone on with: {}; choose another name for a new run",
+                path.display(),
+                differences.join("; ")
+            )));
+        }
+        let lock = lock(&path)?;
+        for folder in left_behind(&path) {
+            let _ = fs::remove_dir_all(folder);
+        }
+        Ok(Self { path, made: Vec::new(), is_new: false, _lock: lock })
+    }
+
+    fn make(storage: &Path, path: PathBuf, record: &Record) -> Result<Self> {
+        let mut made = make_all(storage)?;
+        let fill = || {
+            fs::create_dir(&path).map_err(Error::io("create the run folder", &path))?;
+            let fill = || {
+                let logs = path.join("logs");
+                fs::create_dir(&logs).map_err(Error::io("create the folder", &logs))?;
+                let lock = lock(&path)?;
+                let mut text =
+                    serde_json::to_vec_pretty(record).map_err(|error| Error::serde("write run.json", error))?;
+                text.push(b'\n');
+                write_whole(&path.join("run.json"), &text)?;
+                Ok(lock)
+            };
+            // What this call has made is nobody's yet.
+            fill().inspect_err(|_: &Error| drop(fs::remove_dir_all(&path)))
+        };
+        match fill() {
+            Ok(lock) => {
+                made.push(path.clone());
+                Ok(Self { path, made, is_new: true, _lock: lock })
+            }
             Err(error) => {
-                // Nothing of a stranger's is removed: only folders that this call made, and only while empty.
-                folder.remove_made();
+                remove_made(&made);
                 Err(error)
             }
         }
     }
 
-    fn fill(&self) -> Result<()> {
-        let path = &self.path;
-        if let Err(error) = fs::create_dir(path) {
-            return Err(match error.kind() {
-                std::io::ErrorKind::AlreadyExists => Error::config(format!(
-                    "there is a run at {} already; choose another name, or move that folder away",
-                    path.display()
-                )),
-                _ => Error::io("create the run folder", path)(error),
-            });
-        }
-        let logs = self.logs();
-        fs::create_dir(&logs).map_err(Error::io("create the folder", &logs))
-    }
-
-    pub(crate) fn write_record<C: Serialize>(&self, record: &Record<'_, C>) -> Result<()> {
-        let path = self.path.join("run.json");
-        let mut text =
-            serde_json::to_vec_pretty(record).map_err(|error| Error::serde("write the config to run.json", error))?;
-        text.push(b'\n');
-        File::create(&path)
-            .and_then(|mut file| {
-                file.write_all(&text)?;
-                file.sync_all()
-            })
-            .map_err(Error::io("write", &path))
+    /// Counts one more start of the group and gives its number, from 1.
+    pub(crate) fn next_generation(&self) -> Result<u64> {
+        let file = self.path.join("generation");
+        let last = match fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse::<u64>().unwrap_or(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(error) => return Err(Error::io("read", &file)(error)),
+        };
+        write_whole(&file, format!("{}\n", last + 1).as_bytes())?;
+        Ok(last + 1)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -93,27 +196,79 @@ impl RunFolder {
     /// A folder that lives as long as the group: for what only its workers may see.
     pub(crate) fn make_local(&self) -> Result<tempfile::TempDir> {
         // `tempfile` makes it for this user alone (mode 0700) and removes it when dropped.
-        tempfile::Builder::new()
-            .prefix(".local-")
-            .tempdir_in(&self.path)
-            .map_err(Error::io("make a folder in", &self.path))
+        tempfile::Builder::new().prefix(LOCAL).tempdir_in(&self.path).map_err(Error::io("make a folder in", &self.path))
     }
 
-    /// Removes the run as if it had never been: for a run that failed before its first worker started.
+    /// Removes a new run as if it had never been: for one that failed before its first worker started.
     pub(crate) fn discard(self) {
+        if !self.is_new {
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!("cannot remove the folder {} of a run that did not start: {error}", self.path.display());
         }
-        self.remove_made();
-    }
-
-    fn remove_made(&self) {
-        for folder in self.made.iter().rev() {
-            // Stays where something else has moved in.
-            let _ = fs::remove_dir(folder);
-        }
+        remove_made(&self.made);
     }
 }
+
+/// Removes folders that were made, while they are empty.
+fn remove_made(made: &[PathBuf]) {
+    for folder in made.iter().rev() {
+        // Stays where something else has moved in.
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// Keeps other drivers off the run.
+fn lock(path: &Path) -> Result<File> {
+    let file = path.join(".lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&file)
+        .map_err(Error::io("open the lock", &file))?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            // For the message below; the lock itself is the system's.
+            let _ = lock.set_len(0).and_then(|()| (&lock).write_all(std::process::id().to_string().as_bytes()));
+            Ok(lock)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let holder = fs::read_to_string(&file).unwrap_or_default();
+            Err(Error::config(format!(
+                "the run at {} is in the hands of another driver (process {holder}); wait for it, end it, or choose another \
+                 name",
+                path.display()
+            )))
+        }
+        Err(error) => Err(Error::io("lock", &file)(error.into())),
+    }
+}
+
+/// Private folders of drivers that were killed.
+fn left_behind(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let local = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(LOCAL);
+    entries.flatten().filter(local).map(|entry| entry.path()).collect()
+}
+
+/// Writes a small file so that it is there whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(Error::io("write", path))
+}
+
+/// The beginning of a private folder's name.
+const LOCAL: &str = ".local-";
 
 /// Makes a folder and those around it, and tells which were new, outermost first.
 fn make_all(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -153,24 +308,64 @@ pub(crate) fn default_name(loop_name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn record(config: Value) -> Record {
+        Record::new("test::train", config)
+    }
+
+    fn open(storage: &Path, resume: Resume, config: Value) -> Result<RunFolder> {
+        RunFolder::open(storage, "run", resume, &record(config))
+    }
 
     #[test]
     fn a_discarded_run_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
-        let storage = root.path().join("a/b");
-        RunFolder::create(&storage, "run").unwrap().discard();
+        open(&root.path().join("a/b"), Resume::IfExists, json!({})).unwrap().discard();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_run_that_is_there_is_left_alone() {
+    fn a_run_is_gone_on_with_only_as_what_it_is() {
         let root = tempfile::tempdir().unwrap();
-        let first = RunFolder::create(root.path(), "run").unwrap();
-        fs::write(first.reports(), "kept").unwrap();
-        let error = RunFolder::create(root.path(), "run").unwrap_err().to_string();
-        assert!(error.contains("choose another name"), "{error}");
-        assert_eq!(fs::read_to_string(first.reports()).unwrap(), "kept");
+        let config = json!({"lr": 0.1, "epochs": 8});
+        open(root.path(), Resume::Require, config.clone()).unwrap_err();
+        drop(open(root.path(), Resume::IfExists, config.clone()).unwrap());
+        fs::write(root.path().join("run/reports.jsonl"), "kept").unwrap();
+        for resume in [Resume::IfExists, Resume::Require] {
+            open(root.path(), resume, config.clone()).unwrap().discard();
+        }
+        let never = open(root.path(), Resume::Never, config).unwrap_err().to_string();
+        assert!(never.contains("choose another name"), "{never}");
+        let other =
+            open(root.path(), Resume::IfExists, json!({"lr": 0.2, "batch": 3, "epochs": 8})).unwrap_err().to_string();
+        assert!(
+            other.contains("its `lr` is 0.1, not 0.2") && other.contains("its `batch` is nothing, not 3"),
+            "{other}"
+        );
+        assert!(!other.contains("epochs"), "{other}");
+        assert_eq!(fs::read_to_string(root.path().join("run/reports.jsonl")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn two_drivers_never_share_a_run() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path(), Resume::IfExists, json!({})).unwrap();
+        let error = open(root.path(), Resume::IfExists, json!({})).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        open(root.path(), Resume::IfExists, json!({})).unwrap();
+    }
+
+    #[test]
+    fn generations_are_counted_on() {
+        let root = tempfile::tempdir().unwrap();
+        let run = open(root.path(), Resume::IfExists, json!({})).unwrap();
+        assert_eq!((run.next_generation().unwrap(), run.next_generation().unwrap()), (1, 2));
+        drop(run);
+        assert_eq!(open(root.path(), Resume::IfExists, json!({})).unwrap().next_generation().unwrap(), 3);
     }
 
     #[test]
@@ -179,8 +374,17 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "x").unwrap();
         for storage in [file.clone(), file.join("deeper")] {
-            RunFolder::create(&storage, "run").unwrap_err();
+            open(&storage, Resume::IfExists, json!({})).unwrap_err();
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "x");
+    }
+
+    #[test]
+    fn a_folder_that_is_no_run_is_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("run")).unwrap();
+        let error = open(root.path(), Resume::IfExists, json!({})).unwrap_err().to_string();
+        assert!(error.contains("is no run"), "{error}");
+        assert_eq!(fs::read_dir(root.path().join("run")).unwrap().count(), 0);
     }
 }

@@ -91,7 +91,8 @@ mod tests {
             }
             assert!(sent.is_empty() || sent.len() == 2, "one rank asked alone at step {step}");
             let combined = [0, 1, 2].map(|place| sent.iter().map(|values| values[place]).max().unwrap_or(0));
-            let answers = ranks.each_mut().map(|agreement| agreement.step(Wish::default, 0, |_, _| Ok(combined)).unwrap());
+            let answers =
+                ranks.each_mut().map(|agreement| agreement.step(Wish::default, 0, |_, _| Ok(combined)).unwrap());
             assert_eq!(answers[0], answers[1]);
             if answers[0].stop && heard.is_none() {
                 heard = Some(step);

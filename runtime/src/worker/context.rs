@@ -2,21 +2,27 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tch::Device;
 use tch::nn::Path;
 
+use super::agreement::{Agreement, Wish};
 use super::collective::AllReduce;
 use super::seat::{Seat, SeatParts};
+use super::source::{CheckpointSource, Place};
 use crate::c10d::{ProcessGroup, ReduceOp};
-use crate::channel::encode;
+use crate::channel::{Save, encode};
+use crate::checkpoint::{Checkpoint, FileEntry, Staging};
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
-use crate::error::Result;
+use crate::error::{Error, Result, with_causes};
 use crate::metric::Metrics;
 use crate::optim::LossWeight;
+use crate::state::{Saved, TrainState};
 use crate::strategy::{Model, ModelOptions};
+use crate::trainer::Every;
 
 /// The eye does not want more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,12 +32,29 @@ pub struct Context<M = ()> {
     parts: SeatParts,
     weight: LossWeight,
     reports: u64,
+    /// Shared with the checkpoint that the run begins from, whose restore sets it.
+    steps: Rc<Cell<u64>>,
+    next_checkpoint: u64,
+    agreement: Agreement,
+    last_save: Instant,
+    can_stop: bool,
     metrics: PhantomData<fn(M)>,
 }
 
 impl<M> Context<M> {
     pub(crate) fn new(seat: Seat) -> Self {
-        Self { parts: seat.parts, weight: LossWeight::default(), reports: 0, metrics: PhantomData }
+        let parts = seat.parts;
+        Self {
+            weight: LossWeight::default(),
+            reports: parts.reports,
+            steps: Rc::default(),
+            next_checkpoint: parts.next_checkpoint,
+            agreement: Agreement::default(),
+            last_save: Instant::now(),
+            can_stop: false,
+            metrics: PhantomData,
+            parts,
+        }
     }
 
     /// This worker's number in the group, from 0.
@@ -183,6 +206,105 @@ impl<M> Context<M> {
     }
 }
 
+/// Checkpoints.
+impl<M> Context<M> {
+    /// The checkpoint to begin from: the latest that is committed and whole, or `None` in a new run. One that is damaged is
+    /// reported by the driver, and the one before is given.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # #[derive(TrainState)] struct State { #[state(serde)] epoch: u64 }
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// let mut state = State { epoch: 0 };
+    /// if let Some(checkpoint) = ctx.checkpoint()? {
+    ///     checkpoint.restore(&mut state)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where its manifest cannot be read.
+    pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        let open = |path: &PathBuf| Checkpoint::for_rank(path, self.rank(), Rc::clone(&self.steps));
+        self.parts.checkpoint.as_ref().map(open).transpose()
+    }
+
+    /// How many steps were counted, those before a restored checkpoint included.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// Counts a training step. Every rank calls it after each step, with the same state: here the run can be stopped
+    /// (SIGINT, SIGTERM) and makes checkpoints by itself ([`every_steps`](crate::trainer::CheckpointConfig::every_steps),
+    /// [`every_time`](crate::trainer::CheckpointConfig::every_time)), at one step on all ranks.
+    ///
+    /// The ranks ask each other about every tenth of a second, not at every step.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`](crate::Error::Stopped) where the run is to stop: it is saved, and the loop passes the error on.
+    /// Otherwise those of a collective, and of [`report_with`](Self::report_with).
+    pub fn step<S: TrainState>(&mut self, state: &S) -> Result<()> {
+        self.announce_stops()?;
+        self.steps.set(self.steps.get() + 1);
+        let Every { steps, time } = self.parts.every;
+        let wish = || Wish {
+            stop: self.parts.link.stop_wished(),
+            save: time.is_some_and(|time| self.last_save.elapsed() >= time),
+        };
+        let group = self.parts.group.as_deref();
+        let Wish { stop, save } = self.agreement.step(wish, self.parts.rank, |values, op| {
+            // On the CPU, wherever the model is: three numbers.
+            values.all_reduce(group, op, Device::Cpu)
+        })?;
+        if stop || save || steps.is_some_and(|steps| self.steps.get().is_multiple_of(steps)) {
+            self.save(None, &state, stop)?;
+        }
+        Ok(())
+    }
+
+    /// Says once that this loop can be asked to stop.
+    fn announce_stops(&mut self) -> Result<()> {
+        if !self.can_stop {
+            self.can_stop = true;
+            self.parts.link.can_stop()?;
+        }
+        Ok(())
+    }
+
+    /// This rank's part of the next checkpoint; returns when it is committed.
+    fn save(&mut self, report: Option<Vec<u8>>, source: &impl CheckpointSource, stop: bool) -> Result<()> {
+        let checkpoint = self.next_checkpoint;
+        let written = self.write_part(checkpoint, source);
+        // The others wait for this rank's part: where it has none, they hear why.
+        let files = written.as_ref().map(Vec::clone).map_err(|error| with_causes(error));
+        let report = report.map(|metrics| (self.reports, metrics));
+        let reported = report.is_some();
+        let answer = self.parts.link.save(Save { checkpoint, report, files })?;
+        self.next_checkpoint += 1;
+        self.reports += u64::from(reported);
+        written?;
+        if let Some(reason) = answer.failed {
+            return Err(Error::checkpoint(format!("checkpoint {checkpoint} was not committed: {reason}")));
+        }
+        self.last_save = Instant::now();
+        if stop || answer.stop {
+            self.parts.stopped.set(Some(self.steps.get()));
+            return Err(Error::Stopped);
+        }
+        Ok(())
+    }
+
+    fn write_part(&self, checkpoint: u64, source: &impl CheckpointSource) -> Result<Vec<FileEntry>> {
+        let staging = Staging::open(&self.parts.run, checkpoint)?;
+        let saved = Saved { rank: self.parts.rank, world_size: self.parts.world_size, steps: self.steps.get() };
+        let mut place = Place { staging: &staging, saved, files: Vec::new() };
+        source.write(&mut place)?;
+        Ok(place.files)
+    }
+}
+
 impl<M: Metrics> Context<M> {
     /// Reports metrics to the driver. Does not wait for other ranks: reports are numbered on each rank, and the driver
     /// reduces the *n*-th ones of all ranks when the last of them has come. Every rank's are kept in the run's
@@ -196,6 +318,21 @@ impl<M: Metrics> Context<M> {
         self.parts.link.report(self.reports, bytes)?;
         self.reports += 1;
         Ok(())
+    }
+
+    /// Reports metrics together with a checkpoint: of a state, `ctx.report_with(metrics, &state)`, or of
+    /// [`Files`](super::Files) of one's own. Collective: every rank calls it for the same reports, and it returns when the
+    /// checkpoint is committed, which is when it exists; killed before, the run has the one before.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`](crate::Error::Checkpoint) where a rank could not write its part, two ranks gave a file of one
+    /// name, or the disk is full: older checkpoints are whole. [`Error::Stopped`](crate::Error::Stopped) where the run is to
+    /// stop.
+    #[allow(clippy::needless_pass_by_value)] // as `report`
+    pub fn report_with(&mut self, metrics: M, source: impl CheckpointSource) -> Result<()> {
+        let bytes = encode(&metrics, "write the metrics of a report")?;
+        self.announce_stops()?;
+        self.save(Some(bytes), &source, false)
     }
 }
 

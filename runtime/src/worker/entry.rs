@@ -1,18 +1,19 @@
 //! A worker process, from its start to its end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
 
+use super::Link;
+use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
 use crate::c10d::{FileStore, Interface, ProcessGroup};
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
@@ -48,20 +49,16 @@ fn work(invitation: &Invitation) -> Result<()> {
     let Some(ToWorker::Start(start)) = read_frame(&channel)? else {
         return Err(Error::channel("the driver closed the channel before the start"));
     };
-    watch(&channel, driver)?;
+    let link = Rc::new(ChannelLink::new(&channel, driver, start.reports)?);
 
-    let result = train(&start, invitation.rank, &channel);
-    let failed = result.is_err();
-    let last_word = match result {
-        Ok(output) => ToController::Finished { output },
-        Err(failure) => ToController::Failed(failure),
-    };
-    write_frame(&channel, &last_word)?;
+    let end = train(&start, invitation.rank, &link);
+    let code = i32::from(matches!(end, ToController::Failed(_)));
+    write_frame(&channel, &end)?;
     // The driver has heard why; the exit code repeats it for whoever else looks.
-    std::process::exit(i32::from(failed));
+    std::process::exit(code);
 }
 
-/// A worker never outlives its driver: until the channel is [watched](watch), the kernel ends it when the driver ends.
+/// A worker never outlives its driver: until the channel is [watched](ChannelLink::new), the kernel ends it when the driver ends.
 fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
     let tie = || -> std::io::Result<Option<OwnedFd>> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -76,32 +73,6 @@ fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
     tie()
         .map_err(|error| Error::channel(format!("cannot tie this worker to its driver: {error}")))?
         .ok_or_else(|| Error::channel("the driver has ended"))
-}
-
-/// The channel's end is the driver's end, or its wish that this worker ends: at once, whatever the loop is doing.
-fn watch(channel: &UnixStream, driver: OwnedFd) -> Result<()> {
-    let start = || -> std::io::Result<()> {
-        let channel = channel.try_clone()?;
-        std::thread::Builder::new().name("channel".to_owned()).spawn(move || {
-            while !is_over(&channel, &driver) {}
-            // With what this worker has started, for which the signal of the kernel would leave no time. Not `exit`: that
-            // would run libtorch's destructors under the loop's feet.
-            let _ = rustix::process::kill_process_group(rustix::process::getpid(), Signal::KILL);
-            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
-        })?;
-        Ok(rustix::process::set_parent_process_death_signal(None)?)
-    };
-    start().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))
-}
-
-/// Waits for the next event of channel and driver.
-fn is_over(channel: &UnixStream, driver: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
-    match rustix::event::poll(&mut fds, None) {
-        Err(rustix::io::Errno::INTR) => false,
-        Ok(_) if fds[1].revents().is_empty() => !matches!(read_frame(channel), Ok(Some(ToWorker::Start(_)))),
-        _ => true,
-    }
 }
 
 thread_local! {
@@ -119,11 +90,10 @@ fn note_panic_locations() {
     }));
 }
 
-/// Joins the group and runs the loop.
-fn train(start: &Start, rank: usize, channel: &UnixStream) -> Result<Vec<u8>, Failure> {
+/// Joins the group and runs the loop; gives its last word.
+fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
     note_panic_locations();
-    let reports = Rc::new(CountedLink::new(channel).map_err(|error| failure(&error, None, 0))?);
-    let link: Rc<CountedLink> = Rc::clone(&reports);
+    let stopped = Rc::new(Cell::new(None));
     let run = || -> Result<Vec<u8>, BoxError> {
         let registration = find(&start.loop_name).ok_or_else(|| {
             Error::config(format!(
@@ -140,28 +110,38 @@ fn train(start: &Start, rank: usize, channel: &UnixStream) -> Result<Vec<u8>, Fa
             device: if start.use_gpu { Device::Cuda(start.local_rank) } else { Device::Cpu },
             ddp: start.ddp,
             group: join(start, rank)?,
-            link,
+            link: Rc::clone(link) as Rc<dyn Link>,
+            run: PathBuf::from(&start.run),
+            checkpoint: start.checkpoint.as_ref().map(PathBuf::from),
+            next_checkpoint: start.next_checkpoint,
+            reports: start.reports,
+            every: start.every,
+            stopped: Rc::clone(&stopped),
         });
         (registration.run)(seat)
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(failure(error.as_ref(), None, reports.count())),
+        Ok(Ok(output)) => ToController::Finished { output },
+        // Whatever error the loop made of `Error::Stopped` on its way out.
+        Ok(Err(error)) => match stopped.get() {
+            Some(steps) => ToController::Stopped { steps },
+            None => ToController::Failed(failure(error.as_ref(), link.reports())),
+        },
         Err(panic) => {
             let message = super::panic_message(panic.as_ref());
             let location = PANIC_LOCATION.with(RefCell::take);
-            Err(Failure {
+            ToController::Failed(Failure {
                 peer_failure: is_peer_failure(&Error::other(message.clone())),
                 message,
                 location: Some(location.unwrap_or_else(|| "an unknown place".to_owned())),
-                reports: reports.count(),
+                reports: link.reports(),
             })
         }
     }
 }
 
-fn failure(error: &(dyn std::error::Error + 'static), location: Option<String>, reports: u64) -> Failure {
-    Failure { message: with_causes(error), location, peer_failure: is_peer_failure(error), reports }
+fn failure(error: &(dyn std::error::Error + 'static), reports: u64) -> Failure {
+    Failure { message: with_causes(error), location: None, peer_failure: is_peer_failure(error), reports }
 }
 
 fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
@@ -172,33 +152,4 @@ fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
     let store = FileStore::open(Path::new(&start.store), start.world_size)?;
     let group = ProcessGroup::gloo(&store, rank, start.world_size, timeout, Interface::Loopback)?;
     Ok(Some(Rc::new(group)))
-}
-
-/// The channel, and how many reports went over it: a failure says after which one it came.
-struct CountedLink {
-    channel: UnixStream,
-    reports: std::cell::Cell<u64>,
-}
-
-impl CountedLink {
-    fn new(channel: &UnixStream) -> Result<Self> {
-        let channel = channel.try_clone().map_err(|error| Error::channel(error.to_string()))?;
-        Ok(Self { channel, reports: std::cell::Cell::new(0) })
-    }
-
-    fn count(&self) -> u64 {
-        self.reports.get()
-    }
-}
-
-impl super::Link for CountedLink {
-    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
-        self.channel.report(index, metrics)?;
-        self.reports.set(index + 1);
-        Ok(())
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.channel.progress(done, total);
-    }
 }

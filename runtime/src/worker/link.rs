@@ -1,8 +1,6 @@
-//! Where a worker's reports go.
+//! Where a worker's reports and checkpoints go.
 
-use std::os::unix::net::UnixStream;
-
-use crate::channel::{ToController, write_frame};
+use crate::channel::Save;
 use crate::error::Result;
 
 /// The way to the controller: a socket, or, with `workers(0)`, a call.
@@ -10,19 +8,24 @@ pub(crate) trait Link {
     /// One `ctx.report`, its metrics encoded.
     fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()>;
 
+    /// This rank's part of a checkpoint; waits until all ranks have given theirs and it is committed.
+    fn save(&self, save: Save) -> Result<Answer>;
+
     /// How far the loader is; dropped where it cannot be shown.
     fn progress(&self, done: u64, total: u64);
+
+    /// The loop has come to a place where it can stop; said once.
+    fn can_stop(&self) -> Result<()>;
+
+    /// True once the run is to be stopped.
+    fn stop_wished(&self) -> bool;
 }
 
-/// A frame is handed to the kernel in one write, so a report outlives its process. Where the controller is behind, the
-/// socket's buffer fills and the write waits: that is the back-pressure.
-impl Link for UnixStream {
-    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
-        write_frame(self, &ToController::Report { index, metrics })
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        // A closed channel ends the process by itself; a lost bar is no reason to fail.
-        let _ = write_frame(self, &ToController::Progress { done, total });
-    }
+/// What became of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Why it was not committed.
+    pub(crate) failed: Option<String>,
+    /// All ranks are to stop here.
+    pub(crate) stop: bool,
 }

@@ -1,17 +1,21 @@
 //! The worker's side: the process's entry, and the [`Context`] that the loop gets.
 
+mod agreement;
+mod channel_link;
 mod collective;
 mod context;
 mod entry;
 mod link;
 mod seat;
+mod source;
 
 pub use collective::AllReduce;
 pub use context::{Context, RankZero};
 pub use seat::Seat;
+pub use source::{CheckpointSource, Files};
 
 pub(crate) use entry::{enter, invitation};
-pub(crate) use link::Link;
+pub(crate) use link::{Answer, Link};
 pub(crate) use seat::SeatParts;
 
 /// The words of a panic.

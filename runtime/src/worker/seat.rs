@@ -1,5 +1,7 @@
 //! A rank's place in a run.
 
+use std::cell::Cell;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
@@ -9,6 +11,7 @@ use super::link::Link;
 use crate::c10d::ProcessGroup;
 use crate::channel::decode;
 use crate::error::Result;
+use crate::trainer::Every;
 
 /// A rank's place in a run: what a [`Context`](super::Context) is made from. Generated code passes it on.
 pub struct Seat {
@@ -27,6 +30,17 @@ pub(crate) struct SeatParts {
     /// `None` for a single worker.
     pub(crate) group: Option<Rc<ProcessGroup>>,
     pub(crate) link: Rc<dyn Link>,
+    /// The run's folder.
+    pub(crate) run: PathBuf,
+    /// The folder of the checkpoint to begin from.
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The index of the next checkpoint.
+    pub(crate) next_checkpoint: u64,
+    /// How many reports were made before.
+    pub(crate) reports: u64,
+    pub(crate) every: Every,
+    /// Set once the loop has been told to stop: its error is then no failure.
+    pub(crate) stopped: Rc<Cell<Option<u64>>>,
 }
 
 impl Seat {

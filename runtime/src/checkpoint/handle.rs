@@ -1,0 +1,128 @@
+//! A committed checkpoint, as a user holds it.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::manifest::Manifest;
+use super::verify::verify;
+use crate::error::{Error, Result};
+use crate::metric::Metrics;
+use crate::state::{self, TrainState};
+
+/// A committed checkpoint: a directory whose files are those that its manifest lists, checksums and all.
+///
+/// ```no_run
+/// # use trainloop::prelude::*;
+/// # fn inspect() -> Result<()> {
+/// let checkpoint = Checkpoint::from_directory("runs/digits/checkpoints/checkpoint_000003")?;
+/// let files = checkpoint.as_directory(|directory| std::fs::read_dir(directory).map(Iterator::count))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    directory: PathBuf,
+    manifest: Manifest,
+    rank: usize,
+    /// The context's count of steps, which a restore puts back.
+    steps: Option<Rc<Cell<u64>>>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in a directory and compares every file with its checksum.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the directory has no manifest, or a file is missing or damaged: it is named.
+    pub fn from_directory(directory: impl AsRef<Path>) -> Result<Self> {
+        let directory = directory.as_ref().to_owned();
+        let manifest = verify(&directory)?;
+        Ok(Self { directory, manifest, rank: 0, steps: None })
+    }
+
+    /// The checkpoint that the driver has found whole.
+    pub(crate) fn for_rank(directory: &Path, rank: usize, steps: Rc<Cell<u64>>) -> Result<Self> {
+        let manifest = Manifest::read(directory)?;
+        Ok(Self { directory: directory.to_owned(), manifest, rank, steps: Some(steps) })
+    }
+
+    /// Fills `state`, and puts back libtorch's random generator and, where it comes from
+    /// [`Context::checkpoint`](crate::worker::Context::checkpoint), the count of steps.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the state has other parts than the one that was saved, with their names; where a tensor
+    /// has another shape or dtype; where the checkpoint was made of [`Files`](crate::worker::Files).
+    pub fn restore<S: TrainState>(&self, state: &mut S) -> Result<()> {
+        let steps = state::restore(state, &self.directory, self.rank)?;
+        if let Some(cell) = &self.steps {
+            cell.set(steps);
+        }
+        Ok(())
+    }
+
+    /// Lends the directory, to read from.
+    pub fn as_directory<T>(&self, read: impl FnOnce(&Path) -> T) -> T {
+        read(&self.directory)
+    }
+
+    /// Copies the checkpoint to `target`, which must not exist.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it exists or cannot be written.
+    pub fn to_directory(&self, target: impl AsRef<Path>) -> Result<()> {
+        let target = target.as_ref();
+        std::fs::create_dir(target).map_err(Error::io("create the folder", target))?;
+        let names = self.manifest.files.iter().map(|entry| entry.path.as_str());
+        for name in names.chain([super::layout::MANIFEST]) {
+            let (from, to) = (self.directory.join(name), target.join(name));
+            if let Some(folder) = to.parent() {
+                std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;
+            }
+            std::fs::copy(&from, &to).map_err(Error::io("copy to", &to))?;
+        }
+        Ok(())
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its number in the run, from 0.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.manifest.index
+    }
+
+    /// How many workers made it.
+    #[must_use]
+    pub fn world_size(&self) -> usize {
+        self.manifest.world_size
+    }
+
+    /// When it was made, in seconds since 1970.
+    #[must_use]
+    pub fn created_unix(&self) -> f64 {
+        self.manifest.created_unix
+    }
+
+    /// How many reports had been made, the one that it came with included.
+    #[must_use]
+    pub fn reports(&self) -> u64 {
+        self.manifest.report
+    }
+
+    /// The metrics that it came with; `None` where it was made by `ctx.step`.
+    ///
+    /// # Errors
+    /// [`Error::Serde`] where they are not an `M`.
+    pub fn metrics<M: Metrics>(&self) -> Result<Option<M>> {
+        match &self.manifest.metrics {
+            Value::Null => Ok(None),
+            metrics => crate::controller::from_record(metrics.clone()).map(Some),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a run keeps: reports, and the checkpoints that are made of all ranks' parts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::reports::{Reduced, Reports};
+use crate::channel::Save;
+use crate::checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete};
+use crate::error::{Error, Result, with_causes};
+
+/// The records of one generation.
+pub(crate) struct Ledger {
+    run: PathBuf,
+    generation: u64,
+    world_size: usize,
+    reports: Reports,
+    retention: Retention,
+    committed: Vec<Ranked>,
+    /// The checkpoint that the generation began from: it may be needed again.
+    begun_from: Option<u64>,
+    pending: Option<Pending>,
+}
+
+/// A checkpoint of which some ranks have given their part.
+struct Pending {
+    index: u64,
+    report: Option<u64>,
+    parts: Vec<Option<Result<Vec<FileEntry>, String>>>,
+    reduced: Option<Reduced>,
+}
+
+/// What became of a checkpoint once every rank had given its part.
+pub(crate) struct Saved {
+    pub(crate) index: u64,
+    /// The reduced metrics that came with it.
+    pub(crate) report: Option<(u64, Value)>,
+    /// Why it was not committed. The run's older checkpoints are whole.
+    pub(crate) failed: Option<String>,
+    /// What could not be removed.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What a [`Ledger`] begins from.
+pub(crate) struct Beginning<'a> {
+    pub(crate) run: &'a Path,
+    pub(crate) generation: u64,
+    pub(crate) world_size: usize,
+    pub(crate) retention: Retention,
+    pub(crate) committed: Vec<Ranked>,
+    pub(crate) begun_from: Option<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn new(beginning: Beginning<'_>, reports: Reports) -> Self {
+        let Beginning { run, generation, world_size, retention, committed, begun_from } = beginning;
+        Self { run: run.to_owned(), generation, world_size, reports, retention, committed, begun_from, pending: None }
+    }
+
+    /// One rank's report; the reduced metrics where it was the last rank's.
+    pub(crate) fn report(&mut self, rank: usize, index: u64, metrics: Vec<u8>) -> Result<Option<(u64, Value)>> {
+        if self.pending.as_ref().is_some_and(|pending| pending.report == Some(index)) {
+            return Err(Error::checkpoint(format!(
+                "rank {rank} made report {} without a checkpoint and another rank made it with one; every rank calls \
+                 `report_with` for the same reports",
+                index + 1
+            )));
+        }
+        Ok(self.reports.add(rank, index, metrics)?.map(|reduced| (index, reduced.shown)))
+    }
+
+    /// One rank's part of a checkpoint; what became of it where it was the last rank's.
+    pub(crate) fn save(&mut self, rank: usize, save: Save) -> Result<Option<Saved>> {
+        let Save { checkpoint: index, report, files } = save;
+        let report_index = report.as_ref().map(|(index, _)| *index);
+        let world_size = self.world_size;
+        let pending = self.pending.get_or_insert_with(|| Pending {
+            index,
+            report: report_index,
+            parts: vec![None; world_size],
+            reduced: None,
+        });
+        if (pending.index, pending.report) != (index, report_index) {
+            return Err(Error::checkpoint(format!(
+                "rank {rank} gives its part of checkpoint {index} ({}) while the others make checkpoint {} ({}); every rank \
+                 makes the same checkpoints in the same order",
+                described(report_index),
+                pending.index,
+                described(pending.report)
+            )));
+        }
+        pending.parts[rank] = Some(files);
+        if let Some((index, metrics)) = report {
+            let reduced = self.reports.add(rank, index, metrics)?;
+            if let (Some(reduced), Some(pending)) = (reduced, &mut self.pending) {
+                pending.reduced = Some(reduced);
+            }
+        }
+        match self.pending.take_if(|pending| pending.parts.iter().all(Option::is_some)) {
+            Some(whole) => self.finish(whole).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn finish(&mut self, whole: Pending) -> Result<Saved> {
+        // What was reported is on disk before the checkpoint that counts it.
+        self.reports.flush()?;
+        let Pending { index, report, parts, reduced } = whole;
+        let (metrics, score) = reduced.map_or((Value::Null, None), |reduced| (reduced.shown, reduced.score));
+        let shown = report.map(|report| (report, metrics.clone()));
+        let mut saved = Saved { index, report: shown, failed: None, warnings: Vec::new() };
+        match self.commit(index, parts, metrics, score) {
+            Ok(Committed { index, manifest, .. }) => {
+                self.committed.push(Ranked { index, score: manifest.score });
+                saved.warnings = self.prune();
+            }
+            Err(error) => saved.failed = Some(with_causes(&error)),
+        }
+        Ok(saved)
+    }
+
+    fn commit(
+        &self,
+        index: u64,
+        parts: Vec<Option<Result<Vec<FileEntry>, String>>>,
+        metrics: Value,
+        score: Option<f64>,
+    ) -> Result<Committed> {
+        let mut files = Vec::new();
+        for (rank, part) in parts.into_iter().flatten().enumerate() {
+            files.extend(
+                part.map_err(|reason| Error::checkpoint(format!("rank {rank} could not write its part: {reason}")))?,
+            );
+        }
+        commit(
+            &self.run,
+            Staged {
+                index,
+                generation: self.generation,
+                world_size: self.world_size,
+                report: self.reports.next(),
+                metrics,
+                score: score.map(Score),
+                files,
+            },
+        )
+    }
+
+    /// Removes what is out of the ranking; a removal that fails is a warning.
+    fn prune(&mut self) -> Vec<String> {
+        let in_use: Vec<u64> = self.begun_from.into_iter().collect();
+        let doomed = self.retention.deletions(&self.committed, &in_use);
+        self.committed.retain(|ranked| !doomed.contains(&ranked.index));
+        doomed.into_iter().filter_map(|index| delete(&self.run, index)).collect()
+    }
+
+    /// How many reports all ranks have made, over all generations.
+    pub(crate) fn rounds(&self) -> u64 {
+        self.reports.next()
+    }
+
+    /// Hands what is buffered to the system.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.reports.flush()
+    }
+}
+
+fn described(report: Option<u64>) -> String {
+    report.map_or_else(|| "without a report".to_owned(), |report| format!("with report {}", report + 1))
+}

@@ -1,0 +1,93 @@
+//! The link of a loop in the driver's own process.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::SigId;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::channel::Save;
+use crate::controller::Ledger;
+use crate::error::{Error, Result};
+use crate::log::Console;
+use crate::worker::{Answer, Link};
+
+pub(super) struct InProcess {
+    ledger: RefCell<Ledger>,
+    console: Rc<Console>,
+    /// The signal that came, or 0.
+    signal: Arc<AtomicUsize>,
+    handlers: Cell<Vec<SigId>>,
+}
+
+impl InProcess {
+    pub(super) fn new(ledger: Ledger, console: Rc<Console>) -> Self {
+        Self { ledger: RefCell::new(ledger), console, signal: Arc::default(), handlers: Cell::default() }
+    }
+
+    pub(super) fn rounds(&self) -> u64 {
+        self.ledger.borrow().rounds()
+    }
+
+    pub(super) fn signal(&self) -> Option<i32> {
+        i32::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|&signal| signal != 0)
+    }
+}
+
+impl Link for InProcess {
+    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
+        let mut ledger = self.ledger.borrow_mut();
+        if let Some((index, reduced)) = ledger.report(0, index, metrics)? {
+            self.console.report(index, &reduced);
+        }
+        ledger.flush()
+    }
+
+    fn save(&self, save: Save) -> Result<Answer> {
+        let saved = self.ledger.borrow_mut().save(0, save)?;
+        let Some(saved) = saved else { return Err(Error::channel("the only rank's part is not all of a checkpoint")) };
+        for warning in saved.warnings {
+            self.console.warning(&warning);
+        }
+        if let Some((index, metrics)) = saved.report {
+            self.console.report(index, &metrics);
+        }
+        Ok(Answer { failed: saved.failed, stop: self.stop_wished() })
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.console.progress(done, total);
+    }
+
+    /// From here on a first signal is a wish; a second one does what it always does.
+    fn can_stop(&self) -> Result<()> {
+        let mut handlers = Vec::new();
+        for signal in [SIGINT, SIGTERM] {
+            let register = || -> std::io::Result<[SigId; 3]> {
+                // In this order: the flag that makes the second one deadly is set after it was looked at.
+                let again = Arc::new(AtomicBool::new(false));
+                let second = signal_hook::flag::register_conditional_default(signal, Arc::clone(&again))?;
+                let first = signal_hook::flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
+                let once = signal_hook::flag::register(signal, again)?;
+                Ok([second, first, once])
+            };
+            handlers.extend(register().map_err(|error| Error::channel(format!("cannot watch for signals: {error}")))?);
+        }
+        self.handlers.set(handlers);
+        Ok(())
+    }
+
+    fn stop_wished(&self) -> bool {
+        self.signal().is_some()
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        for handler in self.handlers.take() {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! One `fit`: generations of the group, one after the other, until the loop has ended.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tch::Device;
+
+use super::history;
+use super::in_process::InProcess;
+use super::registry::TrainLoop;
+use super::run_folder::RunFolder;
+use super::{CheckpointConfig, FailureKind, Outcome, RunFailure, TorchTrainer};
+use crate::channel::{Start, decode, encode};
+use crate::checkpoint::{Mode, Ranked, Retention, highest_index, latest_whole, ranked, sweep};
+use crate::controller::{self, Beginning, Ended, Job, Ledger, Reduce, Reduced, Reports, record};
+use crate::error::{Error, Result};
+use crate::log::Console;
+use crate::metric::{Metrics, Ranks};
+use crate::strategy::Strategy;
+use crate::worker::{Context, Link, Seat, SeatParts};
+
+pub(super) struct Session<'a, L: TrainLoop> {
+    trainer: &'a TorchTrainer<L>,
+    folder: RunFolder,
+    name: String,
+    config: Vec<u8>,
+    console: Rc<Console>,
+    /// The last report of all ranks, reduced.
+    last: Rc<RefCell<Option<L::Metrics>>>,
+}
+
+/// What a generation begins from.
+struct Origin {
+    generation: u64,
+    /// The checkpoint's index and folder.
+    checkpoint: Option<(u64, PathBuf)>,
+    next_checkpoint: u64,
+    /// How many reports were made before.
+    reports: u64,
+    committed: Vec<Ranked>,
+}
+
+impl<'a, L: TrainLoop> Session<'a, L> {
+    pub(super) fn new(trainer: &'a TorchTrainer<L>, folder: RunFolder, name: String, config: Vec<u8>) -> Self {
+        let console = Rc::new(Console::new(trainer.run.progress));
+        Self { trainer, folder, name, config, console, last: Rc::default() }
+    }
+
+    pub(super) fn run(self, began: Instant) -> Result<Outcome<L>> {
+        // A run that is gone on with and has nothing left to do still has its metrics.
+        *self.last.borrow_mut() = history::reduced(&self.folder.reports())?.pop();
+        let mut restarts = 0;
+        let mut last_failure: Option<(Option<u64>, Box<RunFailure>)> = None;
+        let ended = loop {
+            let origin = self.origin()?;
+            let checkpoint = origin.checkpoint.as_ref().map(|(index, _)| *index);
+            let failure = match self.generation(origin) {
+                Ok(ended) => break ended,
+                Err(Error::Run(failure)) => failure,
+                Err(error) => return Err(error),
+            };
+            if !self.trainer.run.failure.allows(restarts + 1) {
+                return Err(Error::Run(failure));
+            }
+            if let Some((before, last)) = &last_failure
+                && *before == checkpoint
+                && is_same(last, &failure)
+            {
+                self.console.warning("the same error came again from the same checkpoint, so there is no further try");
+                return Err(Error::Run(failure));
+            }
+            restarts += 1;
+            self.console.warning(&format!("{failure}\nthe group starts again (restart {restarts})"));
+            last_failure = Some((checkpoint, failure));
+        };
+        let retention = retention(&self.trainer.checkpoint);
+        let committed = ranked(self.folder.path())?;
+        let outcome = Outcome {
+            output: decode(&ended.output, "read the loop's return value")?,
+            reports: ended.rounds,
+            metrics: self.last.take(),
+            path: self.folder.path().to_owned(),
+            restarts,
+            duration: began.elapsed(),
+            latest: committed.iter().map(|ranked| ranked.index).max(),
+            best: retention.best(&committed),
+        };
+        outcome.write(&ended.output)?;
+        Ok(outcome)
+    }
+
+    /// Clears what a crash left, and finds the latest checkpoint that is whole.
+    fn origin(&self) -> Result<Origin> {
+        let run = self.folder.path();
+        let generation = self.folder.next_generation()?;
+        for warning in sweep(run)?.warnings {
+            self.console.warning(&warning);
+        }
+        let latest = latest_whole(run, &mut |warning| self.console.warning(&warning))?;
+        Ok(Origin {
+            generation,
+            reports: latest.as_ref().map_or(0, |(_, _, manifest)| manifest.report),
+            checkpoint: latest.map(|(index, folder, _)| (index, folder)),
+            next_checkpoint: highest_index(run)?.map_or(0, |index| index + 1),
+            committed: ranked(run)?,
+        })
+    }
+
+    fn generation(&self, origin: Origin) -> Result<Ended> {
+        let world_size = self.trainer.scaling.workers.max(1);
+        let reduce = reduce_into(Rc::clone(&self.last), self.trainer.checkpoint.clone());
+        let reports = Reports::open(&self.folder.reports(), world_size, origin.generation, origin.reports, reduce)?;
+        let beginning = Beginning {
+            run: self.folder.path(),
+            generation: origin.generation,
+            world_size,
+            retention: retention(&self.trainer.checkpoint),
+            committed: origin.committed.clone(),
+            begun_from: origin.checkpoint.as_ref().map(|(index, _)| *index),
+        };
+        let ledger = Ledger::new(beginning, reports);
+        if self.trainer.scaling.workers == 0 {
+            self.run_here(&origin, ledger)
+        } else {
+            self.run_workers(&origin, ledger)
+        }
+    }
+
+    fn run_workers(&self, origin: &Origin, ledger: Ledger) -> Result<Ended> {
+        let text = |path: PathBuf| {
+            path.into_os_string()
+                .into_string()
+                .map_err(|path| Error::config(format!("the path {} is not UTF-8", path.display())))
+        };
+        let scaling = &self.trainer.scaling;
+        let local = self.folder.make_local()?;
+        controller::run(Job {
+            start: Start {
+                loop_name: L::NAME.to_owned(),
+                config: self.config.clone(),
+                world_size: scaling.workers,
+                local_rank: 0,
+                generation: origin.generation,
+                store: text(local.path().join("store"))?,
+                use_gpu: scaling.use_gpu,
+                ddp: L::STRATEGY == Strategy::Ddp,
+                collective_timeout_ms: scaling.collective_timeout.as_millis() as u64,
+                run_name: self.name.clone(),
+                run: text(self.folder.path().to_owned())?,
+                checkpoint: origin.checkpoint.as_ref().map(|(_, folder)| text(folder.clone())).transpose()?,
+                next_checkpoint: origin.next_checkpoint,
+                reports: origin.reports,
+                every: self.trainer.checkpoint.every(),
+            },
+            start_timeout: scaling.start_timeout,
+            logs: &self.folder.logs(),
+            run: self.folder.path(),
+            ledger,
+            console: &self.console,
+        })
+    }
+
+    /// `workers(0)`: the loop runs in this process, and a report is a call.
+    fn run_here(&self, origin: &Origin, ledger: Ledger) -> Result<Ended> {
+        let link = Rc::new(InProcess::new(ledger, Rc::clone(&self.console)));
+        let stopped = Rc::default();
+        let seat = Seat::new(SeatParts {
+            config: self.config.clone(),
+            rank: 0,
+            local_rank: 0,
+            world_size: 1,
+            run_name: self.name.clone(),
+            device: if self.trainer.scaling.use_gpu { Device::Cuda(0) } else { Device::Cpu },
+            ddp: false,
+            group: None,
+            link: Rc::clone(&link) as Rc<dyn Link>,
+            run: self.folder.path().to_owned(),
+            checkpoint: origin.checkpoint.as_ref().map(|(_, folder)| folder.clone()),
+            next_checkpoint: origin.next_checkpoint,
+            reports: origin.reports,
+            every: self.trainer.checkpoint.every(),
+            stopped: Rc::clone(&stopped),
+        });
+        // Through bytes, as for a worker: what does not survive the way is found here too.
+        let config = seat.config()?;
+        match L::call(&mut Context::new(seat), config) {
+            Ok(output) => {
+                Ok(Ended { output: encode(&output, "write the loop's return value")?, rounds: link.rounds() })
+            }
+            Err(error) => match (stopped.get(), link.signal()) {
+                (Some(steps), Some(signal)) => {
+                    crate::__private::note_interrupt(signal);
+                    Err(Error::Interrupted { signal, steps: Some(steps), run: self.folder.path().to_owned() })
+                }
+                _ => Err(Error::Other(error)),
+            },
+        }
+    }
+}
+
+/// The same error of the loop itself: it will come a third time. A signal, or a process that vanished, may not.
+fn is_same(last: &RunFailure, now: &RunFailure) -> bool {
+    let of_the_loop = matches!(now.kind, FailureKind::Error(_) | FailureKind::Panic { .. });
+    of_the_loop && last.rank == now.rank && last.kind == now.kind && last.reports == now.reports
+}
+
+fn retention<M>(config: &CheckpointConfig<M>) -> Retention {
+    let mode = match config.maximizes() {
+        None => Mode::Newest,
+        Some(true) => Mode::Max,
+        Some(false) => Mode::Min,
+    };
+    Retention { keep: config.keep_count(), mode }
+}
+
+/// Keeps the last round's reduced metrics in `last`.
+fn reduce_into<M: Metrics>(last: Rc<RefCell<Option<M>>>, checkpoint: CheckpointConfig<M>) -> Reduce {
+    Box::new(move |round| {
+        let metrics = round.iter().map(|bytes| decode::<M>(bytes, "read the metrics of a report"));
+        let ranks = Ranks::new(metrics.collect::<Result<_>>()?).ok_or_else(|| Error::channel("a report of no rank"))?;
+        let reduced = ranks.reduce();
+        let shown = record(&encode(&reduced, "write the reduced metrics")?)?;
+        let score = checkpoint.score(&reduced);
+        *last.borrow_mut() = Some(reduced);
+        Ok(Reduced { shown, score })
+    })
+}
