@@ -29,7 +29,9 @@ fn pass(ddp: &DistributedDataParallel, used: &[(String, Tensor)], factor: f64) -
 }
 
 fn clear(parameters: &[(String, Tensor)]) {
-    parameters.iter().for_each(|(_, tensor)| aten::clear_grad(tensor).unwrap());
+    for (_, tensor) in parameters {
+        aten::clear_grad(tensor).unwrap();
+    }
 }
 
 fn new(
@@ -77,7 +79,7 @@ fn gradients_are_the_mean() {
                     let ddp = new(group, &parameters, options).unwrap();
                     for round in 1..=3 {
                         pass(&ddp, &parameters, (rank + 1.0) * f64::from(round)).unwrap();
-                        let mean = (world_size as f64 + 1.0) / 2.0 * f64::from(round);
+                        let mean = f64::midpoint(world_size as f64, 1.0) * f64::from(round);
                         for (name, tensor) in &parameters {
                             let gradient = flat(&tensor.grad());
                             assert!(gradient.iter().all(|value| (value - mean).abs() < 1e-14), "{name}: {gradient:?}");
@@ -172,13 +174,15 @@ fn buffers_are_broadcast_before_a_pass() {
     }
 }
 
+/// Makes a model's parameters and buffers.
+type Build<'a> = &'a (dyn Fn() -> (Vec<(String, Tensor)>, Vec<Tensor>) + Sync);
+
 /// Models that differ between ranks, in number, name, shape or dtype of parameters or buffers, are an error on every rank
 /// before anything is broadcast, and the rank that differs says in what.
 #[test]
 fn models_that_differ_are_refused_on_every_rank() {
     let named = |name: &str, shape: &[i64], kind| (name.to_owned(), Tensor::zeros(shape, (kind, tch::Device::Cpu)));
     let model = |name: &str, shape: &[i64], kind| vec![named("same", &[2], Kind::Float), named(name, shape, kind)];
-    type Build<'a> = &'a (dyn Fn() -> (Vec<(String, Tensor)>, Vec<Tensor>) + Sync);
     let plain: Build<'_> = &|| (model("x", &[2, 3], Kind::Float), Vec::new());
     let others: [(Build<'_>, &str); 7] = [
         (&|| (vec![named("same", &[2], Kind::Float)], Vec::new()), "`x`"),

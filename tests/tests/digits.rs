@@ -135,7 +135,7 @@ fn run_names_that_cannot_be_are_refused() {
 fn a_storage_that_cannot_be_written_is_refused() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path().join("file"), "mine").unwrap();
-    refuses(&sandbox, &["--storage", "file"], &["the storage file is not a folder"]);
+    refuses(&sandbox, &["--storage", "file"], &["the storage file is not a folder; choose another"]);
     refuses(
         &sandbox,
         &["--storage", "file/deeper/still"],

@@ -49,12 +49,13 @@ fn no_workers_need_no_attribute() {
         Ok(2 * number)
     }
     let sandbox = Sandbox::new();
-    let trainer = TorchTrainer::<double>::new(21).run(RunConfig::named("run").storage(sandbox.storage()));
-    let outcome = trainer.clone().scaling(ScalingConfig::workers(0)).fit().unwrap();
+    let fit = |name: &str, workers| {
+        let run = RunConfig::named(name).storage(sandbox.storage()).progress(false);
+        TorchTrainer::<double>::new(21).scaling(ScalingConfig::workers(workers)).run(run).fit()
+    };
+    let outcome = fit("first", 0).unwrap();
     assert_eq!((outcome.output, outcome.reports), (42, 1));
-
-    let run = RunConfig::named("second").storage(sandbox.storage());
-    let error = trainer.run(run).scaling(ScalingConfig::workers(1)).fit().unwrap_err().to_string();
+    let error = fit("second", 1).map(|outcome| outcome.output).unwrap_err().to_string();
     assert!(error.contains("`ScalingConfig::workers(0)`"), "{error}");
     assert!(!sandbox.storage().join("second").exists());
 }

@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use trainloop::prelude::*;
 
 #[derive(Config, Clone)]
@@ -5,6 +6,7 @@ struct Plain {
     lr: f64,
 }
 
+#[derive(Serialize, Deserialize, Clone)]
 struct Underived;
 
 fn main() {

@@ -108,7 +108,10 @@ fn check_long(literal: &LitStr, report: &mut Report) {
     if !fits {
         report.at(
             literal,
-            format!("`--{long}` is no option's name: it has letters, digits and `-` alone, and a letter first; leave `--` out"),
+            format!(
+                "`{long}` is no option's name: it has letters, digits and `-` alone, a letter first, and is written without \
+                 its `--`"
+            ),
         );
     }
 }

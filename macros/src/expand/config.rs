@@ -47,7 +47,7 @@ fn implementation(config: &Config) -> TokenStream {
 
 /// The option as the help shows it.
 fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
-    let ConfigField { name, long, doc, kind, default, .. } = field;
+    let ConfigField { name, long, doc, kind, value: ty, default } = field;
     let name = name.unraw().to_string();
     let kind = match (kind, default) {
         (ConfigKind::One, None) => quote!(Required),
@@ -55,17 +55,18 @@ fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
         (ConfigKind::Flag, _) => quote!(Flag),
         (ConfigKind::Many, _) => quote!(Many),
     };
-    let default = default.as_ref().map(|default| {
-        let text = match default {
-            DefaultValue::Literal { text, .. } => quote!(#text),
-            DefaultValue::Expression(value) => {
-                let krate = respan(quote!(#krate), value.span());
-                let ty = &field.value;
-                let call = if let ConfigKind::Many = field.kind { quote!(shown_list) } else { quote!(shown) };
-                quote_spanned!(value.span()=> #krate::__private::#call::<#ty>(&#value))
+    let default = default.as_ref().map(|default| match default {
+        DefaultValue::Literal { text, .. } => quote!(.default(#text)),
+        DefaultValue::Expression(value) => {
+            let krate = respan(quote!(#krate), value.span());
+            if let ConfigKind::Many = field.kind {
+                let call = quote_spanned!(value.span()=> #krate::__private::shown_list::<#ty>(&#value));
+                quote!(.defaults(#call))
+            } else {
+                let call = quote_spanned!(value.span()=> #krate::__private::shown::<#ty>(&#value));
+                quote!(.default(#call))
             }
-        };
-        quote!(.default(#text))
+        }
     });
     quote!(#krate::__private::Declared::new(#long, #name, #doc, #krate::__private::Occurs::#kind)#default)
 }

@@ -39,13 +39,13 @@ pub(crate) struct Committed {
 }
 
 /// Commits a checkpoint. Whatever this is interrupted by, the checkpoints before are untouched, and this one is whole or
-/// will be removed by [`super::sweep`].
+/// will be removed by [`super::sweep()`].
 ///
 /// # Errors
 ///
 /// Where two ranks wrote one name, a file is not as its rank said, or the disk fails. What was staged is then removed.
 /// Once the folder has its name the checkpoint is whole and stays: if only its line in the journal could not be written,
-/// the error says so, and the next [`super::sweep`] writes it.
+/// the error says so, and the next [`super::sweep()`] writes it.
 pub(crate) fn commit(run: &Path, staged: Staged) -> Result<Committed> {
     let commit = Commit::new(run, staged);
     match STEPS.iter().try_for_each(|&step| commit.take(step)) {
@@ -161,7 +161,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// As far as the disk allows; [`super::sweep`] does the rest.
+    /// As far as the disk allows; [`super::sweep()`] does the rest.
     fn abandon(&self) {
         let _ = fs::remove_dir_all(&self.staging);
     }

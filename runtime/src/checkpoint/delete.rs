@@ -10,7 +10,7 @@ use super::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
 use crate::error::{Error, Result, with_causes};
 
 /// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
-/// checkpoint that no longer counts goes with the next [`super::sweep`].
+/// checkpoint that no longer counts goes with the next [`super::sweep()`].
 #[must_use = "it is the warning to show"]
 pub(crate) fn delete(run: &Path, index: u64) -> Option<String> {
     let deleted = STEPS.iter().try_for_each(|step| step(run, index));
@@ -47,7 +47,12 @@ fn flush(run: &Path, _: u64) -> Result<()> {
 }
 
 fn write_journal(run: &Path, index: u64) -> Result<()> {
-    journal::append(run, &Event::Delete { index })
+    let event = Event::Delete { index };
+    journal::append(run, &event).or_else(|_| {
+        // If there is no room, this makes some.
+        remove(run, index)?;
+        journal::append(run, &event)
+    })
 }
 
 fn remove(run: &Path, index: u64) -> Result<()> {

@@ -1,11 +1,14 @@
 //! Runs with checkpoints, for the tests.
 
+use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 
-use super::{Committed, Score, Staged, Staging, commit};
+use super::layout::{Kind, folders};
+use super::{Committed, Score, Staged, Staging, commit, latest_whole, sweep};
 use crate::error::Result;
 
 /// Writes the bytes given.
@@ -20,7 +23,7 @@ pub(crate) fn stage(run: &Path, index: u64) -> Result<Staged> {
     let files = vec![
         staging.write_file("model", 0, bytes(content.as_bytes()))?,
         staging.write_file("ranks/0/empty", 0, bytes(b""))?,
-        staging.write_file("ranks/1/generator", 1, bytes(&[index as u8; 70_000]))?,
+        staging.write_file("ranks/1/generator", 1, bytes(&[index as u8; 9_000]))?,
     ];
     let metrics = json!({"accuracy": index as f64, "loss": "NaN"});
     let score = Some(Score(index as f64));
@@ -30,4 +33,90 @@ pub(crate) fn stage(run: &Path, index: u64) -> Result<Staged> {
 /// A committed checkpoint.
 pub(crate) fn checkpoint(run: &Path, index: u64) -> Committed {
     commit(run, stage(run, index).unwrap()).unwrap()
+}
+
+/// A folder in memory where there is one: these tests flush a lot.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A run with the checkpoints 1 to `count`.
+pub(crate) fn run_with(count: u64) -> tempfile::TempDir {
+    let run = scratch();
+    for index in 1..=count {
+        checkpoint(run.path(), index);
+    }
+    run
+}
+
+/// The newest whole checkpoint, and what was said of others.
+pub(crate) fn latest(run: &Path) -> (Option<u64>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let found = latest_whole(run, &mut |warning| warnings.push(warning)).unwrap();
+    (found.map(|(index, ..)| index), warnings)
+}
+
+/// What a resumed run finds: sweeps, and shows that nothing is left to sweep and that the journal has every folder.
+pub(crate) fn resumed(run: &Path) -> Option<u64> {
+    sweep(run).unwrap();
+    let again = sweep(run).unwrap();
+    assert!(again.removed.is_empty() && again.adopted.is_empty() && again.warnings.is_empty(), "{again:?}");
+    let found = folders(run).unwrap();
+    assert!(found.iter().all(|(kind, _)| *kind == Kind::Checkpoint), "{found:?}");
+    let (index, warnings) = latest(run);
+    assert_eq!(warnings, [""; 0]);
+    index
+}
+
+/// Every file and folder below `dir`, for a copy of a run that a test may break.
+pub(crate) fn copy_tree(dir: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A small disk of its own.
+pub(crate) struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// `None`, with a word on why, where this user may not mount one.
+    pub(crate) fn mount(kilobytes: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={kilobytes}k");
+        if !mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], folder.path()) {
+            eprintln!("skipped: this user may not mount a small disk");
+            return None;
+        }
+        Some(Self { folder })
+    }
+
+    pub(crate) fn run(&self) -> PathBuf {
+        let run = self.folder.path().join("run");
+        fs::create_dir_all(&run).unwrap();
+        run
+    }
+
+    pub(crate) fn set_writable(&self, writable: bool) {
+        let options = if writable { "remount,rw" } else { "remount,ro" };
+        assert!(mount(&["-o", options], self.folder.path()));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str], on: &Path) -> bool {
+    Command::new("mount").args(arguments).arg(on).output().is_ok_and(|output| output.status.success())
 }

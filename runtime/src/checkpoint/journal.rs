@@ -118,6 +118,7 @@ fn whole(line: &[u8]) -> Result<Event, String> {
 mod tests {
     use serde_json::json;
 
+    use super::super::fixture::scratch;
     use super::*;
 
     fn event(index: u64, score: f64) -> Event {
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn events_are_read_back_in_order() {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         assert_eq!(read_all(run.path()).0.unwrap(), []);
         let events = [event(1, 0.5), event(2, f64::NEG_INFINITY), Event::Delete { index: 1 }];
         for event in &events {
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_journal_cut_anywhere_keeps_its_whole_lines_and_goes_on() {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         let path = journal_file(run.path());
         append(run.path(), &event(1, 0.5)).unwrap();
         let first = fs::read(&path).unwrap().len();
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_damaged_line_is_named_and_appending_goes_on() {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         let path = journal_file(run.path());
         let delete = |index| append(run.path(), &Event::Delete { index }).unwrap();
         delete(1);
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_event_of_a_later_version_is_passed_over() {
-        let run = tempfile::tempdir().unwrap();
+        let run = scratch();
         fs::write(journal_file(run.path()), "{\"event\":\"pin\",\"index\":1}\n{\"event\":\"delete\",\"index\":1}\n")
             .unwrap();
         assert_eq!(read_all(run.path()).0.unwrap(), [Event::Unknown, Event::Delete { index: 1 }]);

@@ -21,8 +21,8 @@ pub(crate) const FORMAT: u64 = 1;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The manifest's own checksum in the file: over the compact JSON of everything else, in the file's order.
-const CHECKSUM: &str = "blake3";
+/// The key of the manifest's own checksum, the last field: over every byte of the file before this key.
+const CHECKSUM: &[u8] = b"\"blake3\"";
 
 /// A file of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,13 +70,12 @@ impl Manifest {
 
     fn parse(text: &[u8]) -> Result<Self, String> {
         let damaged = |error: serde_json::Error| format!("not a whole manifest: {error}");
-        let mut value: Value = serde_json::from_slice(text).map_err(damaged)?;
+        let value: Value = serde_json::from_slice(text).map_err(damaged)?;
         // Before anything else: another format may mean other fields.
         check_format(&value)?;
-        let fields = value.as_object_mut().ok_or("not a whole manifest: no object")?;
-        // Not `remove`, which would move the last field to this place.
-        let stated = fields.shift_remove(CHECKSUM);
-        if stated != Some(checksum(&value).map_err(damaged)?.into()) {
+        let key = text.windows(CHECKSUM.len()).rposition(|bytes| bytes == CHECKSUM).unwrap_or(0);
+        let (fields, seal) = text.split_at(key);
+        if seal.trim_ascii_end() != seal_of(fields).trim_ascii_end() {
             return Err("changed since it was written: its own checksum does not hold".into());
         }
         let manifest: Self = serde_json::from_value(value).map_err(damaged)?;
@@ -85,12 +84,7 @@ impl Manifest {
     }
 
     fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut value = serde_json::to_value(self)?;
-        let checksum = checksum(&value)?;
-        value[CHECKSUM] = checksum.into();
-        let mut text = serde_json::to_vec_pretty(&value)?;
-        text.push(b'\n');
-        Ok(text)
+        serde_json::to_vec_pretty(self).map(sealed)
     }
 
     /// Writes the manifest into `dir` and flushes it; there must be none yet.
@@ -128,8 +122,18 @@ impl Manifest {
     }
 }
 
-fn checksum(fields: &Value) -> Result<String, serde_json::Error> {
-    Ok(blake3::hash(&serde_json::to_vec(fields)?).to_hex().to_string())
+/// Pretty JSON of an object, with the checksum as one more field.
+fn sealed(mut object: Vec<u8>) -> Vec<u8> {
+    object.truncate(object.trim_ascii_end().len().saturating_sub("\n}".len()));
+    object.extend_from_slice(b",\n  ");
+    let seal = seal_of(&object);
+    object.extend_from_slice(&seal);
+    object
+}
+
+/// How a manifest ends whose text so far is `fields`.
+fn seal_of(fields: &[u8]) -> Vec<u8> {
+    format!("\"blake3\": \"{}\"\n}}\n", blake3::hash(fields).to_hex()).into_bytes()
 }
 
 fn check_format(manifest: &Value) -> Result<(), String> {
@@ -173,8 +177,12 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let entry =
-            |path: &str, rank| FileEntry { path: path.into(), bytes: 3, blake3: checksum(&json!(path)).unwrap(), rank };
+        let entry = |path: &str, rank| FileEntry {
+            path: path.into(),
+            bytes: 3,
+            blake3: blake3::hash(path.as_bytes()).to_hex().to_string(),
+            rank,
+        };
         Manifest {
             format: FORMAT,
             trainloop: VERSION.into(),
@@ -201,6 +209,8 @@ mod tests {
         assert!(error.contains("manifest.json") && error.contains("exists"), "{error}");
     }
 
+    type Change = fn(&mut Manifest);
+
     #[test]
     fn nonsense_is_denied_by_name() {
         let paths = ["", "/etc/passwd", "a//b", "a/", "../a", "a/../b", "./a", "a\\b", "a\0", MANIFEST];
@@ -211,7 +221,7 @@ mod tests {
             assert!(error.contains(&path.escape_debug().to_string()), "{path:?}: {error}");
             manifest.write(tempfile::tempdir().unwrap().path()).unwrap_err();
         }
-        let changes: [(&str, fn(&mut Manifest)); 4] = [
+        let changes: [(&str, Change); 4] = [
             ("`model` is listed twice", |manifest| manifest.files[1].path = "model".into()),
             ("checksum of the file `model`", |manifest| manifest.files[0].blake3 = "abc".into()),
             ("rank 2 of 2", |manifest| manifest.files[1].rank = 2),
@@ -238,20 +248,26 @@ mod tests {
 
     #[test]
     fn a_field_of_a_later_version_is_passed_over() {
-        let mut value: Value = serde_json::from_slice(&manifest().to_text().unwrap()).unwrap();
-        value.as_object_mut().unwrap().shift_remove(CHECKSUM);
+        let mut value = serde_json::to_value(manifest()).unwrap();
         value["later"] = json!([1, 2]);
-        let sum = checksum(&value).unwrap();
-        value[CHECKSUM] = sum.into();
-        assert_eq!(Manifest::parse(value.to_string().as_bytes()).unwrap().index, 3);
+        let text = sealed(serde_json::to_vec_pretty(&value).unwrap());
+        assert_eq!(Manifest::parse(&text).unwrap().index, 3);
     }
 
     #[test]
     fn an_edited_number_is_seen() {
         let text = String::from_utf8(manifest().to_text().unwrap()).unwrap();
-        let edited = text.replace("\"generation\": 1", "\"generation\": 2");
-        assert_ne!(edited, text);
-        let error = Manifest::parse(edited.as_bytes()).unwrap_err();
-        assert!(error.contains("changed since it was written"), "{error}");
+        let edits = [
+            ("\"generation\": 1", "\"generation\": 2"),
+            // Another text, though the same value.
+            ("\"one\": 1.0", "\"one\": 1.00"),
+            ("\"\n}\n", "\",\n\"generation\": 2}\n"),
+        ];
+        for (from, to) in edits {
+            let edited = text.replace(from, to);
+            assert_ne!(edited, text);
+            let error = Manifest::parse(edited.as_bytes()).unwrap_err();
+            assert!(error.contains("changed since it was written"), "{error}");
+        }
     }
 }

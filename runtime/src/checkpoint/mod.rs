@@ -4,11 +4,11 @@
 //! everything here keeps: *the rename makes a checkpoint whole, the journal makes it known, and a whole folder counts even
 //! where the journal has lost its line*.
 //!
-//! - [`staging`]: a rank writes its files;
-//! - [`commit`]: the controller makes one checkpoint of all ranks' files;
-//! - [`verify`]: which checkpoints there are, and the newest whose checksums hold;
-//! - [`ranking`]: which are out of the best *k*, as a pure function;
-//! - [`delete`], [`sweep`]: removal, and what a crash left.
+//! - `staging`: a rank writes its files;
+//! - `commit`: the controller makes one checkpoint of all ranks' files;
+//! - `verify`: which checkpoints there are, and the newest whose checksums hold;
+//! - `ranking`: which are out of the best *k*, as a pure function;
+//! - `delete`, `sweep`: removal, and what a crash left.
 
 mod commit;
 mod delete;

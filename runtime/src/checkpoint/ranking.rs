@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn deletions_are_as_the_ranking_says() {
         use Mode::{Max, Min, Newest};
-        let cases: [(&str, Mode, usize, &[f64], &[u64]); 20] = [
+        type Case = (&'static str, Mode, usize, &'static [f64], &'static [u64]);
+        let cases: [Case; 20] = [
             ("greatest stay", Max, 2, &[0.1, 0.9, 0.5, 0.7, 0.2], &[1, 3]),
             ("smallest stay", Min, 2, &[0.1, 0.9, 0.5, 0.7, 0.2], &[2, 4, 3]),
             ("newest stay", Newest, 2, &[0.1, 0.9, 0.5, 0.7, 0.2], &[1, 2, 3]),

@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::verify::{journaled, verify_index};
 use crate::error::{Error, Result, with_causes};
 
-/// What [`sweep`] did.
+/// What [`sweep()`] did.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
     /// The folders it removed, by name.

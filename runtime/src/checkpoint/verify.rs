@@ -23,7 +23,7 @@ pub(crate) fn verify(dir: &Path) -> Result<Manifest> {
     Ok(manifest)
 }
 
-/// [`verify`], and that the checkpoint is the one that its folder's name says.
+/// [`verify()`], and that the checkpoint is the one that its folder's name says.
 pub(crate) fn verify_index(dir: &Path, index: u64) -> Result<Manifest> {
     let manifest = verify(dir)?;
     if manifest.index == index {

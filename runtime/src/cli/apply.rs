@@ -1,13 +1,13 @@
 //! What the command line gives the trainer.
 
-use super::{Cli, RunOptions};
+use super::{Cli, Config, RunOptions};
 use crate::trainer::{TorchTrainer, TrainLoop};
 
 impl<L: TrainLoop> TorchTrainer<L> {
     /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage` and `--name`. What it does not say
     /// stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
     /// [`new`](Self::new) has it.
-    pub fn command_line<C>(mut self, cli: &Cli<C>) -> Self {
+    pub fn command_line<C: Config>(mut self, cli: &Cli<C>) -> Self {
         let RunOptions { workers, gpu, storage, name } = cli.run.clone();
         if let Some(workers) = workers {
             self.scaling.workers = workers;
@@ -30,6 +30,8 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
+    use serde::{Deserialize, Serialize};
+
     use super::*;
     use crate::error::{BoxError, Result};
     use crate::strategy::Strategy;
@@ -37,6 +39,10 @@ mod tests {
     use crate::worker::Context;
 
     enum Nothing {}
+
+    #[derive(Config, Serialize, Deserialize, Clone)]
+    #[config(crate = crate)]
+    struct Unit;
 
     impl TrainLoop for Nothing {
         type Config = ();
@@ -56,7 +62,7 @@ mod tests {
         let scaling = || ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
         let run = || RunConfig::named("mine").storage("here").progress(false);
         let applied = |options: RunOptions| {
-            let cli = Cli { config: (), run: options };
+            let cli = Cli { config: Unit, run: options };
             let trainer = TorchTrainer::<Nothing>::new(()).scaling(scaling()).run(run()).command_line(&cli);
             (trainer.scaling, trainer.run)
         };

@@ -16,7 +16,7 @@ pub struct Declared {
     field: &'static str,
     doc: &'static str,
     occurs: Occurs,
-    default: Option<String>,
+    shown: Vec<String>,
 }
 
 /// How often an option is given.
@@ -62,13 +62,19 @@ impl Declared {
     /// The option `--long` of a field.
     #[must_use]
     pub fn new(long: &'static str, field: &'static str, doc: &'static str, occurs: Occurs) -> Self {
-        Self { long, field, doc, occurs, default: None }
+        Self { long, field, doc, occurs, shown: Vec::new() }
     }
 
     /// The default, as the help shows it.
     #[must_use]
-    pub fn default(mut self, shown: impl Into<String>) -> Self {
-        self.default = Some(shown.into());
+    pub fn default(self, shown: impl Into<String>) -> Self {
+        self.defaults(vec![shown.into()])
+    }
+
+    /// The default of several values, as the help shows them.
+    #[must_use]
+    pub fn defaults(mut self, shown: Vec<String>) -> Self {
+        self.shown = shown;
         self
     }
 
@@ -92,10 +98,7 @@ impl Declared {
             None => arg,
         };
         // Shown, and never read: the default itself comes from the derive.
-        match self.default {
-            Some(shown) => arg.default_value(shown),
-            None => arg,
-        }
+        arg.default_values(self.shown)
     }
 }
 

@@ -13,7 +13,7 @@ use super::standard::RunOptions;
 /// What the command line says: the config, and the options of the run. See the [module's example](super).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Cli<C> {
+pub struct Cli<C: Config> {
     /// The config: what was given, and the defaults of the rest.
     pub config: C,
     /// The options of the run itself, for [`command_line`](crate::trainer::TorchTrainer::command_line).

@@ -30,6 +30,7 @@ impl RunOptions {
             .arg(
                 option("workers")
                     .value_name("N")
+                    .allow_negative_numbers(true) // to be refused as a number
                     .value_parser(value_parser!(usize))
                     .help("Worker processes; with 0 the loop runs in this process"),
             )

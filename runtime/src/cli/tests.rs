@@ -66,6 +66,7 @@ struct Everything {
     augment: bool,
     #[config(default = true)]
     shuffle: bool,
+    /// Kind
     r#type: Option<String>,
 }
 
@@ -144,7 +145,27 @@ fn the_help_is_made_of_doc_comments() {
 Trains a small net
 
 Usage: digits [OPTIONS] --epochs <EPOCHS>
-"
+
+Options:
+      --epochs <EPOCHS>         Passes over the training data
+      --batch <BATCH_SIZE>      Samples in a batch [default: 1024]
+      --lr <LR>                 Learning rate [default: 3e-3]
+      --shift <SHIFT>           [default: -0.5]
+      --folder <FOLDER>         Where the data are [default: data]
+      --mode <MODE>             How [default: exact]
+      --max-steps <MAX_STEPS>   Stop early
+      --width <WIDTH>           Hidden layers (may be given several times)
+      --beta <BETA>             May be given several times [default: 0.9 0.99]
+      --augment[=<true|false>]  Augment the images
+      --shuffle[=<true|false>]  [default: true]
+      --type <TYPE>             Kind
+  -h, --help                    Print help (see more with '--help')
+
+Run:
+      --workers <N>         Worker processes; with 0 the loop runs in this process
+      --gpu[=<true|false>]  One GPU for each worker
+      --storage <DIR>       Folder in which runs are kept
+      --name <NAME>         The run's name, which is the name of its folder"
     );
     let long = Cli::<Everything>::try_parse_from(["digits", "--help"]).unwrap_err().to_string();
     assert!(long.starts_with("Trains a small net.\n\nOn digits, that is.\n\nUsage: digits"), "{long}");

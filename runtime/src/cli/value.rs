@@ -8,7 +8,7 @@ use std::str::FromStr;
     message = "`{Self}` cannot be read from the command line: it does not implement `FromStr`",
     label = "no `FromStr`, by which an option's value is read",
     note = "implement `std::str::FromStr` for `{Self}`, with an error that implements `Display`",
-    note = "a field that is given as several options can be an `Option`, a `Vec` or a `bool`, under these names"
+    note = "`bool`, `Option<T>` and `Vec<T>` are known as they are written: not by an alias, nor one inside another"
 )]
 pub trait FromText: Sized {
     /// The value, or the reason why there is none.
@@ -59,8 +59,8 @@ pub fn shown<T: Shown>(value: &T) -> String {
     value.to_string()
 }
 
-/// A default of several values as the help shows it.
+/// A default of several values as the help shows them.
 #[must_use]
-pub fn shown_list<T: Shown>(values: &[T]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+pub fn shown_list<T: Shown>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
 }

@@ -161,9 +161,10 @@ impl<'a> Group<'a> {
             // After the new events: those may tell of a failure or a signal.
             let unread = std::mem::take(&mut self.unread);
             for event in &events {
-                match Source::of(event.token()) {
-                    Some(source) => self.wake(source)?,
-                    None => tracing::warn!("an event of an unknown source: {event:?}"),
+                if let Some(source) = Source::of(event.token()) {
+                    self.wake(source)?;
+                } else {
+                    tracing::warn!("an event of an unknown source: {event:?}");
                 }
             }
             for source in unread {

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_token_names_its_source() {
         for source in
-            [Source::Listener, Source::Signals, Source::Stranger(9), Source::Channel(3), Source::Process(10_000)]
+            [Source::Listener, Source::Signal(15), Source::Stranger(9), Source::Channel(3), Source::Process(10_000)]
         {
             assert_eq!(Source::of(source.token()), Some(source));
         }

@@ -291,7 +291,7 @@ fn make_all(folder: &Path) -> Result<Vec<PathBuf>> {
     if folder.is_dir() {
         return Ok(made);
     }
-    Err(Error::config(format!("the storage {} is not a folder", folder.display())))
+    Err(Error::config(format!("the storage {} is not a folder; choose another place for the runs", folder.display())))
 }
 
 /// Seconds since 1970.

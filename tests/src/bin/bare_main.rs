@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use trainloop::prelude::*;
 
 #[train_loop(strategy = ddp)]
+#[allow(clippy::unnecessary_wraps)] // a train loop returns a `Result`
 fn train(ctx: &mut Context<()>, _config: ()) -> Result<()> {
     println!("rank {} trains", ctx.rank());
     Ok(())

@@ -61,6 +61,7 @@ fn special(step: u64) -> f64 {
 }
 
 #[train_loop(strategy = ddp)]
+#[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn report(ctx: &mut Context<Numbers>, config: Config) -> Result<String> {
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::example(config.reports)));
     println!("the config came to rank {} of {}", ctx.rank(), ctx.world_size());

@@ -39,6 +39,7 @@ impl StdError for TokenizerError {
 }
 
 #[train_loop(strategy = ddp)]
+#[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdError + Send + Sync>> {
     let run = scenario.storage.join(&scenario.name);
     for act in scenario.ranks.get(ctx.rank()).into_iter().flatten() {

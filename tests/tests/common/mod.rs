@@ -186,7 +186,7 @@ impl Running {
             while !self.seen.iter().any(|(_, line)| line.contains(words)) {
                 match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                     Ok(line) => self.seen.push(line),
-                    Err(_) => panic!("no line with {words:?} came; these did: {:#?}", self.seen),
+                    Err(error) => panic!("no line with {words:?} came ({error}); these did: {:#?}", self.seen),
                 }
             }
         }
