@@ -39,6 +39,12 @@ struct Options {
     /// Folder with IDX files, such as MNIST's, gzipped or not; the shipped 8×8 digits if there is none
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Go on with the run of that name; an error if there is none
+    #[arg(long)]
+    resume: bool,
+    /// Start again from the latest checkpoint after a failure, at most so often
+    #[arg(long, default_value_t = 0)]
+    max_failures: u64,
     /// One GPU for each worker
     #[arg(long)]
     gpu: bool,
@@ -64,30 +70,61 @@ struct EpochMetrics {
     val_accuracy: f64,
 }
 
-#[train_loop(strategy = ddp)]
+/// Everything that a checkpoint holds.
+#[derive(TrainState)]
+struct State {
+    model: Model<Net>,
+    optimizer: AdamW,
+    schedule: Scheduler<CosineLr>,
+    loader: DataLoader<Digits>,
+    #[state(serde)]
+    epoch: u64,
+    /// Of this epoch so far, on this rank.
+    #[state(serde)]
+    loss_sum: f64,
+    #[state(serde)]
+    samples: f64,
+}
+
+impl State {
+    fn new(ctx: &Context<EpochMetrics>, config: &Config) -> Result<Self> {
+        let digits = Digits::open(&config.data, Split::Train)?;
+        let size = digits.size();
+        tch::manual_seed(17);
+        let model = ctx.prepare_model(|path| Net::new(path, size))?;
+        let loader = ctx.prepare_data_loader(DataLoader::builder(digits).batch_size(config.batch_size).shuffle(17))?;
+        let mut optimizer = AdamW::builder(config.lr).build(&model)?;
+        let steps = (loader.batches() * config.epochs).max(1);
+        let schedule = CosineLr::new(steps).min_factor(0.1).attach(&mut optimizer)?;
+        Ok(Self { model, optimizer, schedule, loader, epoch: 0, loss_sum: 0.0, samples: 0.0 })
+    }
+}
+
+#[train_loop(strategy = ddp, checkpoint(keep = 3, score = max(val_accuracy)))]
 fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
-    let digits = Digits::open(&config.data, Split::Train)?;
-    let size = digits.size();
-    tch::manual_seed(17);
-    let model = ctx.prepare_model(|path| Net::new(path, size))?;
-    let mut optimizer = AdamW::builder(config.lr).build(&model)?;
-    let loader = ctx.prepare_data_loader(DataLoader::builder(digits).batch_size(config.batch_size).shuffle(17))?;
+    let mut state = State::new(ctx, &config)?;
     let test = Digits::open(&config.data, Split::Test)?;
     let test = ctx.prepare_data_loader(DataLoader::builder(test).batch_size(256))?;
+    if let Some(checkpoint) = ctx.checkpoint()? {
+        checkpoint.restore(&mut state)?;
+    }
 
-    for epoch in 0..config.epochs {
-        let mut sums = [0.0, 0.0];
-        for batch in loader.epoch(epoch)? {
+    while state.epoch < config.epochs {
+        for batch in state.loader.epoch(state.epoch)? {
             let batch = batch?;
             let (images, labels) = (batch.images.to_device(ctx.device()), batch.labels.to_device(ctx.device()));
-            let loss = model.call(|net| net.forward(&images))?.cross_entropy_for_logits(&labels);
-            optimizer.backward_step(&loss)?;
-            sums[0] += f64::try_from(&loss)? * batch.samples() as f64;
-            sums[1] += batch.samples() as f64;
+            let loss = state.model.call(|net| net.forward(&images))?.cross_entropy_for_logits(&labels);
+            state.optimizer.backward_step(&loss)?;
+            state.schedule.step(&mut state.optimizer)?;
+            state.loss_sum += f64::try_from(&loss)? * batch.samples() as f64;
+            state.samples += batch.samples() as f64;
+            ctx.step(&state)?;
         }
-        let [loss, samples] = ctx.all_reduce(sums, ReduceOp::Sum)?;
-        let val_accuracy = accuracy(ctx, &model, &test)?;
-        ctx.report(EpochMetrics { epoch: epoch + 1, train_loss: loss / samples, val_accuracy })?;
+        let [loss, samples] = ctx.all_reduce([state.loss_sum, state.samples], ReduceOp::Sum)?;
+        let val_accuracy = accuracy(ctx, &state.model, &test)?;
+        state.epoch += 1;
+        (state.loss_sum, state.samples) = (0.0, 0.0);
+        ctx.report_with(EpochMetrics { epoch: state.epoch, train_loss: loss / samples, val_accuracy }, &state)?;
     }
     Ok(())
 }
@@ -126,6 +163,10 @@ fn main() -> Result<()> {
     let data = data.canonicalize()?;
 
     let mut run = RunConfig::default().storage(&options.storage).progress(!options.json);
+    run = run.failure(FailureConfig::max_failures(options.max_failures));
+    if options.resume {
+        run = run.resume(Resume::Require);
+    }
     if let Some(name) = options.name {
         run = run.name(name);
     }
@@ -135,21 +176,27 @@ fn main() -> Result<()> {
         .run(run)
         .fit()?;
 
+    let best = outcome.best_checkpoint()?;
     if options.json {
+        let best = match &best {
+            Some(best) => json!({ "checkpoint": best.path(), "metrics": best.metrics::<EpochMetrics>()? }),
+            None => serde_json::Value::Null,
+        };
         let line = json!({
             "run": outcome.path,
             "metrics": outcome.metrics,
+            "best": best,
             "restarts": outcome.restarts,
             "seconds": outcome.duration.as_secs_f64(),
         });
         println!("{line}");
     } else {
-        summarise(&outcome, options.workers);
+        summarise(&outcome, best.as_ref(), options.workers);
     }
     Ok(())
 }
 
-fn summarise(outcome: &Outcome<train>, workers: usize) {
+fn summarise(outcome: &Outcome<train>, best: Option<&Checkpoint>, workers: usize) {
     let seconds = outcome.duration.as_secs_f64();
     println!();
     match &outcome.metrics {
@@ -168,6 +215,9 @@ fn summarise(outcome: &Outcome<train>, workers: usize) {
             workers => format!("{workers} workers"),
         }
     );
+    if let Some(best) = best {
+        println!("  the best checkpoint is {}", best.path().display());
+    }
     println!("  reports and logs are in {}", outcome.path.display());
 }
 

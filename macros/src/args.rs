@@ -1,5 +1,6 @@
-//! The options of attributes: `name` or `name = value`, with a comma between.
+//! The options of attributes: `name`, `name = value` or `name(options)`, with a comma between.
 
+use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -11,14 +12,21 @@ use crate::report::Report;
 pub(crate) struct Setting {
     pub(crate) name: Ident,
     pub(crate) value: Option<Expr>,
+    /// What stands in parentheses.
+    pub(crate) nested: Option<TokenStream>,
 }
 
 impl Parse for Setting {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         // `crate` is a keyword, and the name of an option.
         let name = input.call(Ident::parse_any)?;
+        if input.peek(syn::token::Paren) {
+            let content;
+            syn::parenthesized!(content in input);
+            return Ok(Self { name, value: None, nested: Some(content.parse()?) });
+        }
         let value = input.parse::<Option<Token![=]>>()?.map(|_| input.parse()).transpose()?;
-        Ok(Self { name, value })
+        Ok(Self { name, value, nested: None })
     }
 }
 
@@ -27,7 +35,7 @@ pub(crate) struct Options(Vec<Setting>);
 
 impl Options {
     /// Parses `tokens`; what cannot be parsed is reported, and then there are no options.
-    pub(crate) fn parse(tokens: proc_macro2::TokenStream, report: &mut Report) -> Self {
+    pub(crate) fn parse(tokens: TokenStream, report: &mut Report) -> Self {
         let parser = Punctuated::<Setting, Token![,]>::parse_terminated;
         match syn::parse::Parser::parse2(parser, tokens) {
             Ok(options) => Self(options.into_iter().collect()),
@@ -82,6 +90,16 @@ impl Options {
             report.at(&setting.name, format!("the option `{name}` has no value; write `{name} = …`"));
         }
         setting.value.as_ref()
+    }
+
+    /// The options in the parentheses of an option that has some.
+    pub(crate) fn nested(&self, name: &str, report: &mut Report) -> Option<Self> {
+        let setting = self.setting(name)?;
+        let Some(tokens) = &setting.nested else {
+            report.at(&setting.name, format!("the option `{name}` has options of its own; write `{name}(…)`"));
+            return None;
+        };
+        Some(Self::parse(tokens.clone(), report))
     }
 
     /// The value of an option that takes a string.

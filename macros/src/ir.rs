@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Expr, Ident, Member, Path, ReturnType, Signature, Type, Visibility};
+use syn::{Attribute, Expr, Ident, LitInt, Member, Path, ReturnType, Signature, Type, Visibility};
 
 /// A function: its signature parsed, its body as it was written, so that a body half typed still completes in the editor.
 pub(crate) struct Function {
@@ -33,6 +33,26 @@ pub(crate) struct TrainLoop {
     pub(crate) config: Type,
     pub(crate) output: Type,
     pub(crate) strategy: Strategy,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// The option `checkpoint(…)`.
+#[derive(Default)]
+pub(crate) struct Checkpoint {
+    pub(crate) keep: Option<LitInt>,
+    pub(crate) score: Option<Score>,
+    pub(crate) every: Option<Every>,
+}
+
+/// `max(path.to.field)` or `min(…)`.
+pub(crate) struct Score {
+    pub(crate) maximize: bool,
+    pub(crate) field: TokenStream,
+}
+
+pub(crate) enum Every {
+    Steps(LitInt),
+    Millis(u64),
 }
 
 #[derive(Clone, Copy)]

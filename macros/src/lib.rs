@@ -32,6 +32,9 @@ use proc_macro::TokenStream;
 /// | option | values | without it |
 /// |---|---|---|
 /// | `strategy` | `single`, `ddp` | `ddp` |
+/// | `checkpoint(keep = 3)` | how many checkpoints are kept, besides the newest | all |
+/// | `checkpoint(score = max(field))` | `max` or `min` of a field of the metrics, by which they are ranked | newer is better |
+/// | `checkpoint(every = "10m")` | a time, or a number of steps, after which `ctx.step` makes one | none |
 /// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
 #[proc_macro_attribute]
 pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {

@@ -16,7 +16,7 @@ pub use crate::metric::{Metrics, Ranks};
 pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore_value, save_value};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
-pub use crate::trainer::{ContextParam, LoopConfig, LoopReturn, TrainLoop};
+pub use crate::trainer::{CheckpointConfig, ContextParam, LoopConfig, LoopReturn, ScoreValue, TrainLoop};
 pub use crate::worker::{Context, Seat};
 
 /// Set by `main`: this binary, executed again, becomes a worker.

@@ -13,11 +13,13 @@ use crate::ir::{Config, ConfigField, ConfigKind, DefaultValue};
 use crate::report::Report;
 
 /// The options that every command line has; `trainloop::cli` makes them.
-const STANDARD: [(&str, &str); 5] = [
+const STANDARD: [(&str, &str); 7] = [
     ("workers", "how many workers run"),
     ("gpu", "a GPU for each worker"),
     ("storage", "where runs are kept"),
     ("name", "the run's name"),
+    ("resume", "whether there must be a run to go on with"),
+    ("max-failures", "how often a run may start again"),
     ("help", "this list"),
 ];
 

@@ -1,5 +1,6 @@
 //! Every rule. What rustc says better is left to rustc.
 
+mod checkpoint;
 mod config;
 mod train_state;
 
@@ -48,7 +49,8 @@ fn plain_function(what: &str, signature: &Signature, report: &mut Report) {
 /// The rules of `#[train_loop]`.
 pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Report) -> Option<TrainLoop> {
     let options = Options::parse(args, report);
-    options.allow("`#[train_loop]`", &["strategy", "crate"], report);
+    options.allow("`#[train_loop]`", &["strategy", "checkpoint", "crate"], report);
+    let checkpoint = checkpoint::checkpoint(&options, report);
     let strategy =
         options.choice("strategy", &Strategy::NAMES, report).map_or(Strategy::Ddp, |place| Strategy::ALL[place]);
 
@@ -110,6 +112,7 @@ pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Re
         config: config.clone(),
         output: (**output).clone(),
         strategy,
+        checkpoint,
     })
 }
 

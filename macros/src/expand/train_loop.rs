@@ -4,9 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{parse_function, with_item};
+use super::{parse_function, respan, with_item};
 use crate::check;
-use crate::ir::{Strategy, TrainLoop};
+use crate::ir::{Checkpoint, Every, Score, Strategy, TrainLoop};
 use crate::report::Report;
 
 pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
@@ -24,7 +24,8 @@ pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
 }
 
 fn implementation(train_loop: &TrainLoop) -> TokenStream {
-    let TrainLoop { krate, visibility, name, context, config, output, strategy } = train_loop;
+    let TrainLoop { krate, visibility, name, context, config, output, strategy, checkpoint } = train_loop;
+    let checkpoint = checkpoint_config(krate, checkpoint);
     let doc = format!("The train loop [`{name}`](fn@{name}) as a type, for `TorchTrainer::<{name}>::new`.");
     let strategy = match strategy {
         Strategy::Single => quote!(Single),
@@ -48,6 +49,10 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
                 const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name));
                 const STRATEGY: #krate::__private::Strategy = #krate::__private::Strategy::#strategy;
 
+                fn checkpoint() -> #krate::__private::CheckpointConfig<Self::Metrics> {
+                    #krate::__private::CheckpointConfig::new() #checkpoint
+                }
+
                 fn call(
                     ctx: &mut #krate::__private::Context<Self::Metrics>,
                     config: Self::Config,
@@ -61,4 +66,22 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
             }
         };
     }
+}
+
+/// The calls that build what `checkpoint(…)` says. The score is a field access: a wrong name is rustc's own error there.
+fn checkpoint_config(krate: &syn::Path, checkpoint: &Checkpoint) -> TokenStream {
+    let Checkpoint { keep, score, every } = checkpoint;
+    let keep = keep.as_ref().map(|keep| quote!(.keep(#keep)));
+    let score = score.as_ref().map(|Score { maximize, field }| {
+        let call = if *maximize { quote!(score_max) } else { quote!(score_min) };
+        let span = field.span();
+        let value = quote_spanned!(span=> &metrics.#field);
+        let score = respan(quote!(#krate::__private::ScoreValue::score), span);
+        quote!(.#call(|metrics: &Self::Metrics| #score(#value)))
+    });
+    let every = every.as_ref().map(|every| match every {
+        Every::Steps(steps) => quote!(.every_steps(#steps)),
+        Every::Millis(millis) => quote!(.every_time(::core::time::Duration::from_millis(#millis))),
+    });
+    quote!(#keep #score #every)
 }

@@ -33,10 +33,9 @@ pub use handle::Checkpoint;
 
 pub(crate) use commit::{Committed, Staged, commit};
 pub(crate) use delete::delete;
-pub(crate) use journal::{Event, read as read_journal};
 pub(crate) use layout::checkpoint_folder;
-pub(crate) use manifest::{FileEntry, Manifest, Score};
+pub(crate) use manifest::{FileEntry, Score};
 pub(crate) use ranking::{Mode, Ranked, Retention};
 pub(crate) use staging::Staging;
-pub(crate) use sweep::{Swept, sweep};
-pub(crate) use verify::{committed, highest_index, latest_whole, ranked, verify};
+pub(crate) use sweep::sweep;
+pub(crate) use verify::{committed, highest_index, latest_whole, ranked};

@@ -1,14 +1,14 @@
 //! What the command line gives the trainer.
 
 use super::{Cli, Config, RunOptions};
-use crate::trainer::{TorchTrainer, TrainLoop};
+use crate::trainer::{FailureConfig, Resume, TorchTrainer, TrainLoop};
 
 impl<L: TrainLoop> TorchTrainer<L> {
-    /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage` and `--name`. What it does not say
-    /// stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
+    /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage`, `--name`, `--resume` and
+    /// `--max-failures`. What it does not say stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
     /// [`new`](Self::new) has it.
     pub fn command_line<C: Config>(mut self, cli: &Cli<C>) -> Self {
-        let RunOptions { workers, gpu, storage, name } = cli.run.clone();
+        let RunOptions { workers, gpu, storage, name, resume, max_failures } = cli.run.clone();
         if let Some(workers) = workers {
             self.scaling.workers = workers;
         }
@@ -20,6 +20,12 @@ impl<L: TrainLoop> TorchTrainer<L> {
         }
         if let Some(name) = name {
             self.run.name = Some(name);
+        }
+        if resume {
+            self.run.resume = Resume::Require;
+        }
+        if let Some(failures) = max_failures {
+            self.run.failure = FailureConfig::max_failures(failures);
         }
         self
     }

@@ -21,6 +21,10 @@ pub struct RunOptions {
     pub storage: Option<PathBuf>,
     /// `--name <NAME>`: the run's name.
     pub name: Option<String>,
+    /// `--resume`: there must be a run of that name to go on with.
+    pub resume: bool,
+    /// `--max-failures <N>`: how often the group may start again after a failure.
+    pub max_failures: Option<u64>,
 }
 
 impl RunOptions {
@@ -42,6 +46,14 @@ impl RunOptions {
                     .help("Folder in which runs are kept"),
             )
             .arg(option("name").value_name("NAME").help("The run's name, which is the name of its folder"))
+            .arg(flag(option("resume")).help("Go on with the run of that name; an error if there is none"))
+            .arg(
+                option("max-failures")
+                    .value_name("N")
+                    .allow_negative_numbers(true)
+                    .value_parser(value_parser!(u64))
+                    .help("Start again from the latest checkpoint after a failure, at most so often"),
+            )
     }
 
     pub(super) fn read(matches: &ArgMatches) -> Self {
@@ -50,6 +62,8 @@ impl RunOptions {
             gpu: matches.get_one("gpu").copied(),
             storage: matches.get_one("storage").cloned(),
             name: matches.get_one("name").cloned(),
+            resume: matches.get_one("resume").copied().unwrap_or(false),
+            max_failures: matches.get_one("max-failures").copied(),
         }
     }
 }

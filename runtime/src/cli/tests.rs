@@ -129,7 +129,8 @@ fn what_is_given_is_taken() {
 #[test]
 fn the_run_has_options_of_its_own() {
     let run = |line: &str| parse(&format!("--epochs 1 {line}")).run;
-    let all = run("--workers 0 --gpu --storage /runs --name first");
+    let all = run("--workers 0 --gpu --storage /runs --name first --resume --max-failures 3");
+    assert_eq!((all.resume, all.max_failures), (true, Some(3)));
     assert_eq!((all.workers, all.gpu), (Some(0), Some(true)));
     assert_eq!((all.storage, all.name), (Some(PathBuf::from("/runs")), Some("first".to_owned())));
     assert_eq!(run("--gpu=false"), RunOptions { gpu: Some(false), ..RunOptions::default() });
@@ -162,10 +163,12 @@ Options:
   -h, --help                    Print help (see more with '--help')
 
 Run:
-      --workers <N>         Worker processes; with 0 the loop runs in this process
-      --gpu[=<true|false>]  One GPU for each worker
-      --storage <DIR>       Folder in which runs are kept
-      --name <NAME>         The run's name, which is the name of its folder"
+      --workers <N>            Worker processes; with 0 the loop runs in this process
+      --gpu[=<true|false>]     One GPU for each worker
+      --storage <DIR>          Folder in which runs are kept
+      --name <NAME>            The run's name, which is the name of its folder
+      --resume[=<true|false>]  Go on with the run of that name; an error if there is none
+      --max-failures <N>       Start again from the latest checkpoint after a failure, at most so often"
     );
     let long = Cli::<Everything>::try_parse_from(["digits", "--help"]).unwrap_err().to_string();
     assert!(long.starts_with("Trains a small net.\n\nOn digits, that is.\n\nUsage: digits"), "{long}");

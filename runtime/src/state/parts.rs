@@ -8,6 +8,7 @@ use super::{StateReader, StateWriter, TrainState};
 use crate::data::{DataLoader, Dataset};
 use crate::error::Result;
 use crate::optim::{GroupState, Optimizer, OptimizerState, Rule};
+use crate::schedule::{Schedule, Scheduler, SchedulerState};
 use crate::strategy::Model;
 
 /// Parameters and buffers by their paths, such as `conv1.weight`.
@@ -122,5 +123,16 @@ impl<T: TrainState> TrainState for Vec<T> {
         self.iter_mut()
             .enumerate()
             .try_for_each(|(index, part)| from.field(&index.to_string(), |from| part.restore(from)))
+    }
+}
+
+impl<S: Schedule> TrainState for Scheduler<S> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.state())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let state: SchedulerState<S> = from.value()?;
+        self.load_state(&state).map_err(|error| from.error(error))
     }
 }

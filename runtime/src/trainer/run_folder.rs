@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Resume;
 use crate::error::{Error, Result};
 
-/// The folder of a run. Made whole or not at all; removed again where no worker ever started.
+/// The folder of a run, made whole or not at all.
 ///
 /// ```text
 /// NAME/run.json        what runs: loop, config, when
@@ -27,9 +27,6 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// Folders that this call made, outermost first; the run's own among them where it is new.
-    made: Vec<PathBuf>,
-    is_new: bool,
     /// Held as long as the folder: the system lets go of it with the process, however that ends.
     _lock: File,
 }
@@ -137,11 +134,11 @@ impl RunFolder {
         for folder in left_behind(&path) {
             let _ = fs::remove_dir_all(folder);
         }
-        Ok(Self { path, made: Vec::new(), is_new: false, _lock: lock })
+        Ok(Self { path, _lock: lock })
     }
 
     fn make(storage: &Path, path: PathBuf, record: &Record) -> Result<Self> {
-        let mut made = make_all(storage)?;
+        let made = make_all(storage)?;
         let fill = || {
             fs::create_dir(&path).map_err(Error::io("create the run folder", &path))?;
             let fill = || {
@@ -158,10 +155,7 @@ impl RunFolder {
             fill().inspect_err(|_: &Error| drop(fs::remove_dir_all(&path)))
         };
         match fill() {
-            Ok(lock) => {
-                made.push(path.clone());
-                Ok(Self { path, made, is_new: true, _lock: lock })
-            }
+            Ok(lock) => Ok(Self { path, _lock: lock }),
             Err(error) => {
                 remove_made(&made);
                 Err(error)
@@ -197,17 +191,6 @@ impl RunFolder {
     pub(crate) fn make_local(&self) -> Result<tempfile::TempDir> {
         // `tempfile` makes it for this user alone (mode 0700) and removes it when dropped.
         tempfile::Builder::new().prefix(LOCAL).tempdir_in(&self.path).map_err(Error::io("make a folder in", &self.path))
-    }
-
-    /// Removes a new run as if it had never been: for one that failed before its first worker started.
-    pub(crate) fn discard(self) {
-        if !self.is_new {
-            return;
-        }
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!("cannot remove the folder {} of a run that did not start: {error}", self.path.display());
-        }
-        remove_made(&self.made);
     }
 }
 
@@ -321,9 +304,11 @@ mod tests {
     }
 
     #[test]
-    fn a_discarded_run_leaves_nothing() {
+    fn a_run_that_cannot_be_made_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
-        open(&root.path().join("a/b"), Resume::IfExists, json!({})).unwrap().discard();
+        // A name that no file system takes.
+        let name = "x".repeat(300);
+        RunFolder::open(&root.path().join("a/b"), &name, Resume::IfExists, &record(json!({}))).unwrap_err();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
@@ -335,7 +320,7 @@ mod tests {
         drop(open(root.path(), Resume::IfExists, config.clone()).unwrap());
         fs::write(root.path().join("run/reports.jsonl"), "kept").unwrap();
         for resume in [Resume::IfExists, Resume::Require] {
-            open(root.path(), resume, config.clone()).unwrap().discard();
+            drop(open(root.path(), resume, config.clone()).unwrap());
         }
         let never = open(root.path(), Resume::Never, config).unwrap_err().to_string();
         assert!(never.contains("choose another name"), "{never}");

@@ -13,7 +13,7 @@ use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::{CheckpointConfig, FailureKind, Outcome, RunFailure, TorchTrainer};
 use crate::channel::{Start, decode, encode};
-use crate::checkpoint::{Mode, Ranked, Retention, highest_index, latest_whole, ranked, sweep};
+use crate::checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
 use crate::controller::{self, Beginning, Ended, Job, Ledger, Reduce, Reduced, Reports, record};
 use crate::error::{Error, Result};
 use crate::log::Console;
@@ -76,7 +76,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             last_failure = Some((checkpoint, failure));
         };
         let retention = retention(&self.trainer.checkpoint);
-        let committed = ranked(self.folder.path())?;
+        let kept = ranked(self.folder.path())?;
         let outcome = Outcome {
             output: decode(&ended.output, "read the loop's return value")?,
             reports: ended.rounds,
@@ -84,8 +84,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             path: self.folder.path().to_owned(),
             restarts,
             duration: began.elapsed(),
-            latest: committed.iter().map(|ranked| ranked.index).max(),
-            best: retention.best(&committed),
+            latest: kept.iter().map(|ranked| ranked.index).max(),
+            best: retention.best(&kept),
         };
         outcome.write(&ended.output)?;
         Ok(outcome)
@@ -99,6 +99,13 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             self.console.warning(&warning);
         }
         let latest = latest_whole(run, &mut |warning| self.console.warning(&warning))?;
+        if latest.is_none() && !committed(run)?.is_empty() {
+            return Err(Error::checkpoint(format!(
+                "every checkpoint of the run at {} is damaged, so there is nothing to go on from; the warnings above say \
+                 which files; to begin anew, choose another name",
+                run.display()
+            )));
+        }
         Ok(Origin {
             generation,
             reports: latest.as_ref().map_or(0, |(_, _, manifest)| manifest.report),
