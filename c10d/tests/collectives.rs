@@ -78,7 +78,7 @@ fn all_reduce_of_other_sizes() {
             let mut tensor = Tensor::ones(&shape, ones(kind)) * (group.rank() as i64 + 1);
             group.all_reduce(&mut tensor, ReduceOp::Sum).unwrap();
             assert_eq!((tensor.size(), tensor.kind()), (shape, kind));
-            assert!(flat(&tensor).iter().all(|&value| value == 6.0));
+            assert_eq!(flat(&tensor), vec![6.0; tensor.numel()]);
         }
     });
 }
@@ -157,11 +157,11 @@ fn parameters_and_sparse_tensors() {
                 || Tensor::full([2, 3], rank, tch::kind::DOUBLE_CPU).narrow(1, 0, columns).set_requires_grad(true);
             let mut parameter = make();
             group.all_reduce(&mut parameter, ReduceOp::Mean).unwrap();
-            assert!(flat(&parameter).iter().all(|&value| value == 0.5));
+            assert_eq!(flat(&parameter), vec![0.5; parameter.numel()]);
             assert!(parameter.is_leaf() && parameter.requires_grad());
             let mut parameter = make();
             group.broadcast(&mut parameter, 1).unwrap();
-            assert!(flat(&parameter).iter().all(|&value| value == 1.0));
+            assert_eq!(flat(&parameter), vec![1.0; parameter.numel()]);
             assert!(!group.all_gather(&parameter).unwrap()[0].requires_grad());
         }
         let mut sparse = Tensor::ones([2, 2], tch::kind::FLOAT_CPU).to_sparse_sparse_dim(2);
@@ -187,11 +187,14 @@ fn a_barrier_waits_for_all() {
     }
 }
 
+/// A collective that one rank alone calls.
+type Call = fn(&ProcessGroup) -> Result<(), Error>;
+
 /// A rank that does not come is a timeout: of a barrier with a timeout of its own, of the group's, and of a collective.
 #[test]
 fn a_rank_that_does_not_come_is_a_timeout() {
     let short = Duration::from_millis(300);
-    let calls: [fn(&ProcessGroup) -> Result<(), Error>; 4] = [
+    let calls: [Call; 4] = [
         |group| group.barrier_timeout(Duration::from_millis(300)),
         |group| group.set_timeout(Duration::from_millis(300)).and_then(|()| group.barrier()),
         |group| {

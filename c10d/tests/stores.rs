@@ -45,7 +45,8 @@ fn each(test: impl Fn(&Pair)) {
 #[test]
 fn a_value_is_seen_by_both() {
     each(|(left, right)| {
-        for value in [&b"first"[..], b"", &[0, 255, 10, 13, 0], b"second", &[7; 100_000]] {
+        let long = vec![7; 100_000];
+        for value in [&b"first"[..], b"", &[0, 255, 10, 13, 0], b"second", &long] {
             left.set("value", value).unwrap();
             assert_eq!(right.get("value").unwrap(), value);
             assert_eq!(left.get("value").unwrap(), value);

@@ -52,7 +52,7 @@ pub enum Act {
     StartGrandchild,
     /// Panics with these words.
     Panic(String),
-    /// Panics inside a collective's peer: with a value that is no string.
+    /// Panics with a value that is no string.
     PanicWithoutWords,
     /// Returns an error of the user's own, with a cause.
     UserError,
@@ -62,6 +62,4 @@ pub enum Act {
     KillItself,
     /// Ends the process with this code.
     Exit(i32),
-    /// Waits for all ranks and fails with the same words on each.
-    FailTogether(String),
 }

@@ -145,7 +145,7 @@ fn adamw() -> Value {
 fn two_ranks_follow_pytorchs_own_ddp() {
     let file: Value = serde_json::from_str(include_str!("../../runtime/tests/expected/ddp.json")).unwrap();
     let names: Vec<&str> = file["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let named = |values: &Value| -> Value {
+    let by_name = |values: &Value| -> Value {
         names
             .iter()
             .zip(values.as_array().unwrap())
@@ -159,7 +159,7 @@ fn two_ranks_follow_pytorchs_own_ddp() {
         "batch_size": file["batch_size"],
         "epochs": file["epochs"],
         "shuffle": null,
-        "initial": named(&file["initial"]),
+        "initial": by_name(&file["initial"]),
     });
     let steps = file["steps"].as_array().unwrap();
     for buckets in [json!({}), json!({"bucket_bytes": 64}), json!({"gradient_as_bucket_view": true})] {
@@ -170,7 +170,7 @@ fn two_ranks_follow_pytorchs_own_ddp() {
             for (found, expected) in reports.iter().zip(steps) {
                 let losses = numbers(&expected["losses"]);
                 worst.0 = worst.0.max(far(found["loss"].as_f64().unwrap(), losses[rank]));
-                worst.1 = worst.1.max(parameters_far(&found["parameters"], &named(&expected["parameters"])));
+                worst.1 = worst.1.max(parameters_far(&found["parameters"], &by_name(&expected["parameters"])));
             }
         }
         println!("{buckets}: losses {:e}, weights {:e}", worst.0, worst.1);

@@ -94,7 +94,10 @@ fn config_field(field: &Field, taken: &mut HashMap<String, String>, report: &mut
     if let (Some(default), ConfigKind::Optional) = (default, kind) {
         report.at(
             default,
-            format!("the field `{plain}` is an `Option`, which is `None` unless it is given; leave the default out, or the `Option`"),
+            format!(
+                "the field `{plain}` is an `Option`, which is `None` unless it is given; leave the default out, or the \
+                 `Option`"
+            ),
         );
     }
     let default = default.cloned().map(default_value);

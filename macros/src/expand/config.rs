@@ -60,10 +60,10 @@ fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
         DefaultValue::Expression(value) => {
             let krate = respan(quote!(#krate), value.span());
             if let ConfigKind::Many = field.kind {
-                let call = quote_spanned!(value.span()=> #krate::__private::shown_list::<#ty>(&#value));
+                let call = quote_spanned!(value.span()=> #krate::__private::shown_list::<#ty>(&(#value)));
                 quote!(.defaults(#call))
             } else {
-                let call = quote_spanned!(value.span()=> #krate::__private::shown::<#ty>(&#value));
+                let call = quote_spanned!(value.span()=> #krate::__private::shown::<#ty>(&(#value)));
                 quote!(.default(#call))
             }
         }

@@ -8,8 +8,8 @@ use super::value::FromText;
 
 /// What was given for a config's fields; generated code reads each field from it.
 ///
-/// A field looks on the command line, then takes its default. A source between the two (a file, say) belongs into
-/// [`texts`](Self::texts) and [`flag`](Self::flag), and nowhere else.
+/// A field looks on the command line, then takes its default. A source between the two (a file, say) belongs into `texts`
+/// and `flag`, and nowhere else.
 #[derive(Debug)]
 pub struct Given {
     matches: ArgMatches,

@@ -74,14 +74,13 @@ fn parse(line: &str) -> Cli<Everything> {
     Cli::try_parse_from(["bin/digits"].into_iter().chain(line.split_whitespace())).unwrap()
 }
 
-/// The first line of the message.
+/// The message, without usage and tips.
 fn mistake(line: &str) -> String {
     let error = Cli::<Everything>::try_parse_from(["digits"].into_iter().chain(line.split_whitespace())).unwrap_err();
     assert!(!error.is_help());
     let text = error.to_string();
     assert!(text.ends_with("For more information, try '--help'."), "{text}");
-    assert!(text.contains("\nUsage: digits "), "{text}");
-    text.split("\n\nUsage").next().unwrap_or_default().split("\n\n  tip").next().unwrap_or_default().to_owned()
+    text.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
 #[test]

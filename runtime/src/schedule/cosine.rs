@@ -73,7 +73,8 @@ impl Schedule for CosineLr {
         at_least_one_step("CosineLr", "its length", self.total_steps)?;
         if self.warmup_steps >= self.total_steps {
             return Err(Error::config(format!(
-                "CosineLr: the warm-up takes {} of {} steps, and leaves none for the cosine; shorten it, or use LinearWarmup",
+                "CosineLr: the warm-up takes {} of {} steps, and leaves none for the cosine; shorten it, or \
+                 use LinearWarmup",
                 self.warmup_steps, self.total_steps
             )));
         }

@@ -77,7 +77,8 @@ pub use warmup::LinearWarmup;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a learning-rate schedule",
-    note = "`trainloop::schedule` has `ConstantLr`, `LinearWarmup`, `CosineLr` and `StepLr`; implement `Schedule` for one of your own"
+    note = "`trainloop::schedule` has `ConstantLr`, `LinearWarmup`, `CosineLr` and `StepLr`; \
+            implement `Schedule` for one of your own"
 )]
 pub trait Schedule: Debug + Clone + PartialEq + Serialize + DeserializeOwned + 'static {
     /// The factor of the learning rate for the step that follows `step` others: `factor(0)` is the first step's.

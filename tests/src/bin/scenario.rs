@@ -78,10 +78,6 @@ fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdEr
             Act::LibraryError => drop(idx::read("/nowhere/images")?),
             Act::KillItself => kill_process(getpid(), Signal::KILL)?,
             Act::Exit(code) => std::process::exit(*code),
-            Act::FailTogether(words) => {
-                ctx.barrier()?;
-                return Err(words.clone().into());
-            }
         }
     }
     Ok(())

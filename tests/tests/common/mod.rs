@@ -15,7 +15,7 @@ use serde_json::Value;
 use trainloop_tests::scenario::{Act, Scenario};
 
 /// Nothing here takes so long, even on a loaded machine; what does hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Every process under test has it in its environment, with the test's folder.
 const TAG: &str = "TRAINLOOP_TEST";
