@@ -153,7 +153,9 @@ fn main() -> Result<()> {
     let data = options.data.unwrap_or_else(|| PathBuf::from(SHIPPED));
     if !data.is_dir() {
         let folder = data.display();
-        return Err(Error::other(format!("{folder} is no folder; give one with IDX files, or leave out `--data`")));
+        return Err(Error::other(format!(
+            "`--data {folder}` is no folder; give one with IDX files, or leave it out for the shipped digits"
+        )));
     }
     // Both are read here once, so that a damaged file is known before a worker starts.
     for split in [Split::Train, Split::Test] {

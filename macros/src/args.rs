@@ -1,6 +1,6 @@
 //! The options of attributes: `name`, `name = value` or `name(options)`, with a comma between.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -68,6 +68,19 @@ impl Options {
                 report.at(&option.name, format!("the option `{name}` is given twice"));
             }
         }
+    }
+
+    /// Takes the first option out where it is a name alone.
+    pub(crate) fn take_first_name(&mut self) -> Option<Ident> {
+        let first = self.0.first().filter(|first| first.value.is_none() && first.nested.is_none())?;
+        let name = first.name.clone();
+        self.0.remove(0);
+        Some(name)
+    }
+
+    /// Where the first option is.
+    pub(crate) fn span(&self) -> Span {
+        self.0.first().map_or_else(Span::call_site, |first| first.name.span())
     }
 
     fn setting(&self, name: &str) -> Option<&Setting> {
@@ -141,7 +154,7 @@ impl Options {
 }
 
 /// The nearest name, where `written` looks like a slip, and all that exist.
-fn suggestion(written: &str, names: &[&str]) -> String {
+pub(crate) fn suggestion(written: &str, names: &[&str]) -> String {
     let near =
         nearest(written, names.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let all = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

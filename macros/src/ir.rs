@@ -66,6 +66,53 @@ impl Strategy {
     pub(crate) const ALL: [Self; 2] = [Self::Single, Self::Ddp];
 }
 
+/// A callback that keeps the rules.
+pub(crate) struct Callback {
+    pub(crate) krate: Path,
+    pub(crate) name: Ident,
+    pub(crate) event: Event,
+    /// The parameters' types.
+    pub(crate) parameters: Vec<Type>,
+    pub(crate) output: Option<Type>,
+    pub(crate) order: Option<Expr>,
+    /// The only loop for which it runs.
+    pub(crate) only: Option<Path>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Event {
+    WorkerReport,
+    DriverReport,
+    RunStart,
+    RunEnd,
+    Checkpoint,
+    Exception,
+}
+
+impl Event {
+    pub(crate) const NAMES: [&'static str; 5] = ["report", "run_start", "run_end", "checkpoint", "exception"];
+    /// Of one name, the side that is meant where none is written comes first.
+    pub(crate) const ALL: [(&'static str, Side, Self); 6] = [
+        ("report", Side::Worker, Self::WorkerReport),
+        ("report", Side::Driver, Self::DriverReport),
+        ("run_start", Side::Driver, Self::RunStart),
+        ("run_end", Side::Driver, Self::RunEnd),
+        ("checkpoint", Side::Driver, Self::Checkpoint),
+        ("exception", Side::Driver, Self::Exception),
+    ];
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Worker,
+    Driver,
+}
+
+impl Side {
+    pub(crate) const NAMES: [&'static str; 2] = ["worker", "driver"];
+    pub(crate) const ALL: [Self; 2] = [Self::Worker, Self::Driver];
+}
+
 /// A `main` that keeps the rules.
 pub(crate) struct Main {
     pub(crate) krate: Path,

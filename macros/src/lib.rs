@@ -41,6 +41,33 @@ pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::train_loop(args.into(), &item.into()).into()
 }
 
+/// Runs a function at an event of a run, beside the train loop and without a word in it.
+///
+/// ```ignore
+/// #[callback(report)] // in every worker as it reports; may change the report
+/// fn note(report: &mut Report<EpochMetrics>, worker: &WorkerInfo) { /* … */ }
+///
+/// #[callback(report, on = driver, order = 2)] // once, when all ranks have made the report
+/// fn announce(ranks: &Ranks<EpochMetrics>, run: &RunInfo) -> Result<()> { /* … */ Ok(()) }
+/// ```
+///
+/// The function's parameters say by their types what it wants of the event, in any order; it returns nothing, or a
+/// `Result<(), E>` with any error, which ends the run. It stays as it is written and can be called in a test.
+///
+/// The events are `report`, `run_start`, `run_end`, `checkpoint` and `exception`; the module
+/// [`callback`](../trainloop/callback/index.html) has the table of what each one has, and when it fires.
+///
+/// | option | values | without it |
+/// |---|---|---|
+/// | `on` | `worker`, `driver` | `worker` for `report`, `driver` for the others, which fire there alone |
+/// | `order` | an `i64`; a lower one runs first, and of the same, by file and line | `0` |
+/// | `only` | the one train loop for which it runs | every loop with its metrics |
+/// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
+#[proc_macro_attribute]
+pub fn callback(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::callback(args.into(), &item.into()).into()
+}
+
 /// Lets worker processes in: above `fn main` of a binary that calls `fit`.
 ///
 /// Workers are the same binary, executed again. In a worker the loop runs and `main`'s body does not. In the driver the

@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use inventory;
 
+pub use crate::callback::{
+    Callback, CallbackReturn, Event, MetricsType, Offer, checkpoint, driver_report, exception, run_end, run_start,
+    worker_report,
+};
 pub use crate::cli::Config;
 pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;

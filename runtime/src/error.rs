@@ -83,6 +83,16 @@ pub enum Error {
         /// The serializer's reason.
         reason: String,
     },
+    /// A callback failed or panicked, which ends the run.
+    #[error("callback `{name}` ({place}) failed")]
+    Callback {
+        /// The function's name.
+        name: &'static str,
+        /// Its file and line.
+        place: String,
+        /// The callback's own error.
+        source: BoxError,
+    },
     /// An error of the user's own.
     #[error(transparent)]
     Other(BoxError),

@@ -45,6 +45,7 @@
 //! | [`optim`] | SGD, Adam and `AdamW` on libtorch's fused kernels, with state |
 //! | [`schedule`] | learning-rate schedules |
 //! | [`data`] | datasets, the distributed sampler, the loader with its threads |
+//! | [`mod@callback`] | functions that run at events of a run: reports, checkpoints, failures, its start and end |
 //! | [`metric`] | what a report holds and how ranks' values become one |
 //! | [`checkpoint`] | committed checkpoints |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
@@ -53,6 +54,7 @@
 
 #[doc(hidden)]
 pub mod __private;
+pub mod callback;
 mod channel;
 pub mod checkpoint;
 pub mod cli;
@@ -75,9 +77,14 @@ pub use error::{Error, Result};
 pub use metric::Metrics;
 pub use state::TrainState;
 pub use trainloop_c10d as c10d;
-pub use trainloop_macros::{main, train_loop};
+pub use trainloop_macros::{callback, main, train_loop};
 
 /// The README's loop compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The guide's blocks compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide.md")]
+struct Guide;

@@ -1,14 +1,17 @@
 //! What a train loop uses: `use trainloop::prelude::*;`. Serde's derives are not in it.
 
 pub use crate::c10d::ReduceOp;
+pub use crate::callback::{CheckpointInfo, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
 pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};
-pub use crate::metric::Metrics;
+pub use crate::metric::{Metrics, Ranks};
 pub use crate::optim::{Adam, AdamW, ParamGroup, Sgd};
 pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Scheduler, StepLr};
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
-pub use crate::trainer::{CheckpointConfig, FailureConfig, Outcome, Resume, RunConfig, ScalingConfig, TorchTrainer};
+pub use crate::trainer::{
+    CheckpointConfig, FailureConfig, Outcome, Resume, RunConfig, RunFailure, ScalingConfig, TorchTrainer,
+};
 pub use crate::worker::{Context, Files};
-pub use crate::{Error, Result, train_loop};
+pub use crate::{Error, Result, callback, train_loop};

@@ -1,3 +1,5 @@
-//! Tests of trainloop with real worker processes: the programs under test are in `src/bin/`, the tests in `tests/`.
+//! What programs under test and the tests themselves share.
 
+pub mod fault;
 pub mod scenario;
+pub mod script;

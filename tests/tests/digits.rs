@@ -48,7 +48,7 @@ fn any_number_of_workers_trains() {
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         let outcome = ended.json();
         let keys: Vec<&String> = outcome.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["run", "metrics", "restarts", "seconds"]);
+        assert_eq!(keys, ["run", "metrics", "best", "restarts", "seconds"]);
         assert_eq!(outcome["run"], format!("runs/{workers}"));
         assert_eq!((&outcome["metrics"]["epoch"], &outcome["restarts"]), (&1.into(), &0.into()));
         let accuracy = outcome["metrics"]["val_accuracy"].as_f64().unwrap();
@@ -117,7 +117,7 @@ fn options_that_cannot_be_right_are_refused() {
     }
 }
 
-/// Names that are no folder, and a name that is taken: the run there stays as it was.
+/// Names that are no folder, and one of a folder that is no run: it stays as it was.
 #[test]
 fn run_names_that_cannot_be_are_refused() {
     let sandbox = Sandbox::new();
@@ -127,7 +127,23 @@ fn run_names_that_cannot_be_are_refused() {
     let run = sandbox.storage().join("taken");
     fs::create_dir_all(&run).unwrap();
     fs::write(run.join("reports.jsonl"), "kept\n").unwrap();
-    refuses(&sandbox, &["--name", "taken"], &["there is a run at runs/taken already", "another name"]);
+    refuses(&sandbox, &["--name", "taken"], &["runs/taken is no run"]);
+}
+
+/// A name that is taken is gone on with, and one with other options is refused with what differs.
+#[test]
+fn a_run_is_gone_on_with() {
+    let sandbox = Sandbox::new();
+    let arguments = ["--workers", "0", "--json", "--name", "run", "--epochs"];
+    refuses(&sandbox, &[arguments.as_slice(), &["1", "--resume"]].concat(), &["there is no run at runs/run"]);
+    let first = digits(&sandbox, &[arguments.as_slice(), &["1"]].concat()).json();
+    for more in [["1"].as_slice(), &["1", "--resume"]] {
+        let again = digits(&sandbox, &[arguments.as_slice(), more].concat());
+        assert_eq!(again.code, Some(0), "{again:#?}");
+        assert_eq!((&again.json()["metrics"], &again.json()["best"]), (&first["metrics"], &first["best"]));
+    }
+    let words = ["the run at runs/run cannot be gone on with", "its `epochs` is 1, not 2", "another name"];
+    refuses(&sandbox, &[arguments.as_slice(), &["2"]].concat(), &words);
 }
 
 /// A file in the storage's way.

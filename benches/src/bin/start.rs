@@ -53,7 +53,7 @@ fn first_step(ctx: &mut Context<FirstStep>, config: Config) -> Result<()> {
         (Tensor::rand([32, 64], (Kind::Float, ctx.device())), Tensor::zeros([32], (Kind::Int64, ctx.device())));
     let loss = model.call(|net| images.apply(net))?.cross_entropy_for_logits(&labels);
     optimizer.backward_step(&loss)?;
-    let seconds = (unix_time() - Duration::from_nanos(config.launched_ns)).as_secs_f64();
+    let seconds = unix_time().saturating_sub(Duration::from_nanos(config.launched_ns)).as_secs_f64();
     ctx.report(FirstStep { seconds })
 }
 

@@ -1,5 +1,6 @@
 //! Every rule. What rustc says better is left to rustc.
 
+mod callback;
 mod checkpoint;
 mod config;
 mod train_state;
@@ -11,11 +12,12 @@ use crate::args::Options;
 use crate::ir::{Function, Main, MetricField, Metrics, Reduce, Strategy, TrainLoop};
 use crate::report::Report;
 
+pub(crate) use callback::callback;
 pub(crate) use config::config;
 pub(crate) use train_state::train_state;
 
-/// `fn` with its words before it: what a train loop and a `main` may not be.
-fn plain_function(what: &str, signature: &Signature, report: &mut Report) {
+/// `fn` with its words before it: what a train loop, a callback and a `main` may not be; `concrete` says why not generic.
+fn plain_function(what: &str, concrete: &str, signature: &Signature, report: &mut Report) {
     let mend = "remove this word";
     if let Some(asyncness) = &signature.asyncness {
         report.at(
@@ -33,10 +35,7 @@ fn plain_function(what: &str, signature: &Signature, report: &mut Report) {
         report.at(abi, format!("{what} is a Rust function; {mend}"));
     }
     if !signature.generics.params.is_empty() {
-        report.at(
-            &signature.generics.params,
-            format!("{what} is not generic: a worker process finds it by its name alone; write the types out"),
-        );
+        report.at(&signature.generics.params, format!("{what} is not generic: {concrete}; write the types out"));
     }
     if let Some(clause) = &signature.generics.where_clause {
         report.at(clause, format!("{what} is not generic; remove the clause"));
@@ -45,6 +44,9 @@ fn plain_function(what: &str, signature: &Signature, report: &mut Report) {
         report.at(variadic, format!("{what} takes no variable arguments"));
     }
 }
+
+/// Why a train loop is not generic.
+const BY_NAME: &str = "a worker process finds it by its name alone";
 
 /// The rules of `#[train_loop]`.
 pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Report) -> Option<TrainLoop> {
@@ -55,7 +57,7 @@ pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Re
         options.choice("strategy", &Strategy::NAMES, report).map_or(Strategy::Ddp, |place| Strategy::ALL[place]);
 
     let signature = &function.signature;
-    plain_function("a train loop", signature, report);
+    plain_function("a train loop", BY_NAME, signature, report);
 
     let mut types = Vec::new();
     for input in &signature.inputs {
@@ -121,7 +123,7 @@ pub(crate) fn main(args: TokenStream, function: &Function, report: &mut Report) 
     let options = Options::parse(args, report);
     options.allow("`#[trainloop::main]`", &["crate"], report);
     let signature = &function.signature;
-    plain_function("a main function with `#[trainloop::main]`", signature, report);
+    plain_function("a main function with `#[trainloop::main]`", BY_NAME, signature, report);
     if signature.ident != "main" {
         report.at(&signature.ident, "`#[trainloop::main]` belongs above `fn main`, where every worker process begins");
     }

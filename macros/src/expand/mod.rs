@@ -1,5 +1,6 @@
 //! What the macros make: few calls into `trainloop::__private`, where the work is done in code that can be read.
 
+mod callback;
 mod config;
 mod main;
 mod metrics;
@@ -8,6 +9,7 @@ mod train_state;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 
+pub(crate) use callback::callback;
 pub(crate) use config::config;
 pub(crate) use main::main;
 pub(crate) use metrics::metrics;

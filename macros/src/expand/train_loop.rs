@@ -20,7 +20,12 @@ pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
         return with_item(messages, item);
     }
     let implementation = train_loop.map(|train_loop| implementation(&train_loop));
-    quote!(#item #implementation)
+    // The config is handed over: a loop owns it, whether it looks at it or takes it apart.
+    quote! {
+        #[allow(clippy::needless_pass_by_value)]
+        #item
+        #implementation
+    }
 }
 
 fn implementation(train_loop: &TrainLoop) -> TokenStream {
@@ -37,6 +42,7 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
     quote! {
         #[doc = #doc]
         #[allow(non_camel_case_types)]
+        #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
         #visibility struct #name {}
 
         const _: () = {

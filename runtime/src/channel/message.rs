@@ -62,7 +62,7 @@ pub(crate) struct Failure {
     /// File and line of a panic.
     pub(crate) location: Option<String>,
     /// The error looks like the consequence of a peer's end.
-    pub(crate) peer_failure: bool,
+    pub(crate) of_a_peer: bool,
     /// How many reports this rank had made.
     pub(crate) reports: u64,
 }

@@ -33,9 +33,16 @@ pub use handle::Checkpoint;
 
 pub(crate) use commit::{Committed, Staged, commit};
 pub(crate) use delete::delete;
-pub(crate) use layout::checkpoint_folder;
+pub(crate) use layout::{checkpoint_folder, staging_folder};
 pub(crate) use manifest::{FileEntry, Score};
 pub(crate) use ranking::{Mode, Ranked, Retention};
 pub(crate) use staging::Staging;
 pub(crate) use sweep::sweep;
 pub(crate) use verify::{committed, highest_index, latest_whole, ranked};
+
+#[cfg(test)]
+use {
+    journal::{Event, read as read_journal},
+    manifest::Manifest,
+    verify::verify,
+};

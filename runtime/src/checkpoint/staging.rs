@@ -22,6 +22,10 @@ impl Staging {
     /// The staging folder of checkpoint `index`, made if no other rank has.
     pub(crate) fn open(run: &Path, index: u64) -> Result<Self> {
         let folder = staging_folder(run, index);
+        // Made anew, it would be a run without its reports.
+        if !run.is_dir() {
+            return Err(Error::checkpoint(format!("the run's folder {} is gone", run.display())));
+        }
         fs::create_dir_all(&folder).map_err(write_error("create the folder", &folder))?;
         Ok(Self { folder, index, checkpoints: checkpoints_folder(run) })
     }

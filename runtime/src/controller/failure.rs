@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn a_broken_pipe_never_hides_what_broke_it() {
-        let cases: [(&[Seen], &[Place], &[Place], usize); 6] = [
+        type Case<'a> = (&'a [Seen], &'a [Place], &'a [Place], usize);
+        let cases: [Case<'_>; 6] = [
             (&[seen(0, true), seen(2, true), seen(1, false)], &[], &[], 1),
             (&[seen(2, false), seen(1, false)], &[], &[(0, 0)], 2),
             (&[seen(1, true), seen(2, true)], &[], &[], 1),

@@ -500,7 +500,7 @@ impl Drop for Group<'_> {
 }
 
 fn seen(rank: usize, failure: Failure) -> Seen {
-    let Failure { message, location, peer_failure, reports } = failure;
+    let Failure { message, location, of_a_peer: peer_failure, reports } = failure;
     let kind = match location {
         Some(location) => FailureKind::Panic { message, location },
         None => FailureKind::Error(message),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::reports::{Reduced, Reports};
 use crate::channel::Save;
-use crate::checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete};
+use crate::checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete, staging_folder};
 use crate::error::{Error, Result, with_causes};
 
 /// The records of one generation.
@@ -20,7 +20,11 @@ pub(crate) struct Ledger {
     /// The checkpoint that the generation began from: it may be needed again.
     begun_from: Option<u64>,
     pending: Option<Pending>,
+    on_checkpoint: OnCheckpoint,
 }
+
+/// Told of each commit, and whether a report came with it; its error ends the group.
+pub(crate) type OnCheckpoint = Box<dyn FnMut(&Committed, bool) -> Result<()>>;
 
 /// A checkpoint of which some ranks have given their part.
 struct Pending {
@@ -52,19 +56,25 @@ pub(crate) struct Beginning<'a> {
 }
 
 impl Ledger {
-    pub(crate) fn new(beginning: Beginning<'_>, reports: Reports) -> Self {
+    pub(crate) fn new(beginning: Beginning<'_>, reports: Reports, on_checkpoint: OnCheckpoint) -> Self {
         let Beginning { run, generation, world_size, retention, committed, begun_from } = beginning;
-        Self { run: run.to_owned(), generation, world_size, reports, retention, committed, begun_from, pending: None }
+        Self {
+            run: run.to_owned(),
+            generation,
+            world_size,
+            reports,
+            retention,
+            committed,
+            begun_from,
+            pending: None,
+            on_checkpoint,
+        }
     }
 
     /// One rank's report; the reduced metrics where it was the last rank's.
     pub(crate) fn report(&mut self, rank: usize, index: u64, metrics: Vec<u8>) -> Result<Option<(u64, Value)>> {
         if self.pending.as_ref().is_some_and(|pending| pending.report == Some(index)) {
-            return Err(Error::checkpoint(format!(
-                "rank {rank} made report {} without a checkpoint and another rank made it with one; every rank calls \
-                 `report_with` for the same reports",
-                index + 1
-            )));
+            return Err(mixed(index, &format!("rank {rank}"), "another rank"));
         }
         Ok(self.reports.add(rank, index, metrics)?.map(|reduced| (index, reduced.shown)))
     }
@@ -73,6 +83,12 @@ impl Ledger {
     pub(crate) fn save(&mut self, rank: usize, save: Save) -> Result<Option<Saved>> {
         let Save { checkpoint: index, report, files } = save;
         let report_index = report.as_ref().map(|(index, _)| *index);
+        // With the checkpoint's first part, whoever has made its report made it without one, and would never give a part.
+        if self.pending.is_none()
+            && let Some(index) = report_index.filter(|&index| self.reports.is_begun(index))
+        {
+            return Err(mixed(index, "another rank", &format!("rank {rank}")));
+        }
         let world_size = self.world_size;
         let pending = self.pending.get_or_insert_with(|| Pending {
             index,
@@ -110,11 +126,16 @@ impl Ledger {
         let shown = report.map(|report| (report, metrics.clone()));
         let mut saved = Saved { index, report: shown, failed: None, warnings: Vec::new() };
         match self.commit(index, parts, metrics, score) {
-            Ok(Committed { index, manifest, .. }) => {
-                self.committed.push(Ranked { index, score: manifest.score });
+            Ok(committed) => {
+                self.committed.push(Ranked { index: committed.index, score: committed.manifest.score });
                 saved.warnings = self.prune();
+                (self.on_checkpoint)(&committed, report.is_some())?;
             }
-            Err(error) => saved.failed = Some(with_causes(&error)),
+            Err(error) => {
+                // Room for the next attempt; what stays is removed by the next start.
+                let _ = std::fs::remove_dir_all(staging_folder(&self.run, index));
+                saved.failed = Some(with_causes(&error));
+            }
         }
         Ok(saved)
     }
@@ -163,6 +184,14 @@ impl Ledger {
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.reports.flush()
     }
+}
+
+fn mixed(index: u64, without: &str, with: &str) -> Error {
+    Error::checkpoint(format!(
+        "{without} made report {} without a checkpoint and {with} made it with one; every rank calls `report_with` for the \
+         same reports",
+        index + 1
+    ))
 }
 
 fn described(report: Option<u64>) -> String {

@@ -14,6 +14,6 @@ mod wakeups;
 
 pub use failure::{FailureKind, RunFailure};
 pub(crate) use group::{Ended, Job, run};
-pub(crate) use ledger::{Beginning, Ledger};
+pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint};
 pub(crate) use records::{from_record, record};
 pub(crate) use reports::{Reduce, Reduced, Reports};

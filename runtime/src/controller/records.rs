@@ -175,7 +175,7 @@ impl<'de> Deserializer<'de> for Recorded {
     }
 }
 
-impl<'de> IntoDeserializer<'de, RecordError> for Recorded {
+impl IntoDeserializer<'_, RecordError> for Recorded {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

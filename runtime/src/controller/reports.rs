@@ -72,6 +72,11 @@ impl Reports {
         (self.reduce)(&metrics).map(Some)
     }
 
+    /// True if some ranks have made this report, and not all.
+    pub(crate) fn is_begun(&self, index: u64) -> bool {
+        self.waiting.contains_key(&index)
+    }
+
     /// The number of the next report that all ranks will have made: so many they have made.
     pub(crate) fn next(&self) -> u64 {
         self.next

@@ -1,5 +1,5 @@
 //! IDX files, the format of MNIST: a magic number, the sizes of the dimensions, then bytes; gzipped or not.
-//! See Yann LeCun, *The MNIST database of handwritten digits*.
+//! See Yann `LeCun`, *The MNIST database of handwritten digits*.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

@@ -93,8 +93,8 @@ impl<S: Schedule> Scheduler<S> {
     pub fn load_state(&mut self, state: &SchedulerState<S>) -> Result<()> {
         if self.schedule != state.schedule {
             return Err(Error::config(format!(
-                "the saved schedule is {:?}, and this one is {:?}; build it with the same numbers, or `seek` step {} to go \
-                 on with other ones",
+                "the saved schedule is {:?}, and this one is {:?}; build it with the same numbers (a length that was computed \
+                 from a loader's batches changes with the number of workers), or `seek` step {} to go on with other ones",
                 state.schedule, self.schedule, state.step
             )));
         }

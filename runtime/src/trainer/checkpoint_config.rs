@@ -153,17 +153,22 @@ pub trait ScoreValue {
     fn score(&self) -> f64;
 }
 
-macro_rules! numbers {
-    ($($number:ty),*) => {$(
+macro_rules! scores {
+    ($($number:ty),*; $convert:expr) => {$(
         impl ScoreValue for $number {
             fn score(&self) -> f64 {
-                *self as f64
+                $convert(*self)
             }
         }
     )*};
 }
 
-numbers!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64);
+scores!(i8, i16, i32, u8, u16, u32, f32, f64; f64::from);
+// The nearest float: what these tell apart above 2⁵³ is no matter for a ranking.
+scores!(i64; |value| value as f64);
+scores!(u64; |value| value as f64);
+scores!(isize; |value| value as f64);
+scores!(usize; |value| value as f64);
 
 /// What happens after a worker has failed: by default nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -173,7 +178,8 @@ pub struct FailureConfig {
 }
 
 impl FailureConfig {
-    /// After a failure the group starts again from the latest committed checkpoint, at most so often.
+    /// After a failure the group starts again from the latest committed checkpoint, at most so often. There is no group with
+    /// `workers(0)`: an error of the loop then ends the run.
     #[must_use]
     pub fn max_failures(failures: u64) -> Self {
         Self { max_failures: Some(failures), unlimited: false }

@@ -67,7 +67,7 @@ impl ScalingConfig {
                 let wanted = if wanted == 1 { "1 GPU is".to_owned() } else { format!("{wanted} GPUs are") };
                 return Err(Error::config(format!(
                     "{wanted} asked for, one for each worker, and libtorch sees {found} on this machine; \
-                     leave out `use_gpu`, ask for fewer workers, or link a libtorch with CUDA"
+                     leave out `use_gpu` (`--gpu`), ask for fewer workers, or link a libtorch with CUDA"
                 )));
             }
         }
@@ -141,7 +141,14 @@ impl RunConfig {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let Some(name) = &self.name else { return Ok(()) };
+        let Some(name) = &self.name else {
+            if self.resume == Resume::Require {
+                return Err(Error::config(
+                    "`Resume::Require` (`--resume`) goes on with a run by its name, and there is none; give it (`--name`)",
+                ));
+            }
+            return Ok(());
+        };
         let reason = if name.is_empty() {
             "is empty"
         } else if name.contains(['/', '\\']) {
@@ -174,5 +181,8 @@ mod tests {
         }
         RunConfig::named("digits-2.1_ä").validate().unwrap();
         RunConfig::default().validate().unwrap();
+        RunConfig::named("digits").resume(Resume::Require).validate().unwrap();
+        let error = RunConfig::default().resume(Resume::Require).validate().unwrap_err().to_string();
+        assert!(error.contains("--name"), "{error}");
     }
 }

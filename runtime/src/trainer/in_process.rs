@@ -20,15 +20,33 @@ pub(super) struct InProcess {
     /// The signal that came, or 0.
     signal: Arc<AtomicUsize>,
     handlers: Cell<Vec<SigId>>,
+    driver_failed: Cell<bool>,
 }
 
 impl InProcess {
     pub(super) fn new(ledger: Ledger, console: Rc<Console>) -> Self {
-        Self { ledger: RefCell::new(ledger), console, signal: Arc::default(), handlers: Cell::default() }
+        Self {
+            ledger: RefCell::new(ledger),
+            console,
+            signal: Arc::default(),
+            handlers: Cell::default(),
+            driver_failed: Cell::default(),
+        }
     }
 
     pub(super) fn rounds(&self) -> u64 {
         self.ledger.borrow().rounds()
+    }
+
+    /// A callback in the driver has failed: the loop's error came from there.
+    pub(super) fn driver_failed(&self) -> bool {
+        self.driver_failed.get()
+    }
+
+    fn note_driver(&self, error: &Error) {
+        if matches!(error, Error::Callback { .. }) {
+            self.driver_failed.set(true);
+        }
     }
 
     pub(super) fn signal(&self) -> Option<i32> {
@@ -39,14 +57,14 @@ impl InProcess {
 impl Link for InProcess {
     fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
         let mut ledger = self.ledger.borrow_mut();
-        if let Some((index, reduced)) = ledger.report(0, index, metrics)? {
+        if let Some((index, reduced)) = ledger.report(0, index, metrics).inspect_err(|error| self.note_driver(error))? {
             self.console.report(index, &reduced);
         }
         ledger.flush()
     }
 
     fn save(&self, save: Save) -> Result<Answer> {
-        let saved = self.ledger.borrow_mut().save(0, save)?;
+        let saved = self.ledger.borrow_mut().save(0, save).inspect_err(|error| self.note_driver(error))?;
         let Some(saved) = saved else { return Err(Error::channel("the only rank's part is not all of a checkpoint")) };
         for warning in saved.warnings {
             self.console.warning(&warning);

@@ -2,6 +2,7 @@
 
 mod checkpoint_config;
 mod config;
+mod driver_events;
 mod history;
 mod in_process;
 mod outcome;

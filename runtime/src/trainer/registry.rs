@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::CheckpointConfig;
+use crate::callback::MetricsType;
 use crate::channel::encode;
 use crate::error::{BoxError, Result};
 use crate::metric::Metrics;
@@ -88,6 +89,8 @@ impl<T: Serialize + DeserializeOwned + 'static, E: Into<BoxError>> LoopReturn fo
 /// A train loop's entry in the binary's list, where a worker looks it up.
 pub struct Registration {
     pub(crate) name: &'static str,
+    /// What it reports.
+    pub(crate) metrics: fn() -> MetricsType,
     pub(crate) run: fn(crate::worker::Seat) -> Result<Vec<u8>, BoxError>,
 }
 
@@ -95,7 +98,7 @@ impl Registration {
     /// The entry of `L`.
     #[must_use]
     pub const fn of<L: TrainLoop>() -> Self {
-        Self { name: L::NAME, run: run::<L> }
+        Self { name: L::NAME, metrics: MetricsType::of::<L::Metrics>, run: run::<L> }
     }
 }
 

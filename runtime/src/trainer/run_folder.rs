@@ -104,7 +104,7 @@ impl RunFolder {
         if path.exists() {
             if resume == Resume::Never {
                 return Err(Error::config(format!(
-                    "there is a run at {} already, and `Resume::Never` was asked for; choose another name, or move that \
+                    "there is a run at {} already, and `Resume::Never` asks for a new one; choose another name, or move that \
                      folder away",
                     path.display()
                 )));
@@ -113,7 +113,8 @@ impl RunFolder {
         }
         if resume == Resume::Require {
             return Err(Error::config(format!(
-                "there is no run at {} to go on with, and `Resume::Require` was asked for; look at the name and the storage",
+                "there is no run at {} to go on with, as `Resume::Require` (`--resume`) asks; look at the name and the storage, \
+                 or leave it out to begin one",
                 path.display()
             )));
         }

@@ -1,21 +1,22 @@
 //! One `fit`: generations of the group, one after the other, until the loop has ended.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
 use tch::Device;
 
+use super::driver_events::DriverEvents;
 use super::history;
 use super::in_process::InProcess;
 use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::{CheckpointConfig, FailureKind, Outcome, RunFailure, TorchTrainer};
+use crate::callback::{Callbacks, MetricsType, RunInfo};
 use crate::channel::{Start, decode, encode};
 use crate::checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
-use crate::controller::{self, Beginning, Ended, Job, Ledger, Reduce, Reduced, Reports, record};
-use crate::error::{Error, Result};
+use crate::controller::{self, Beginning, Ended, Job, Ledger, OnCheckpoint, Reduce, Reduced, Reports, record};
+use crate::error::{BoxError, Error, Result, with_causes};
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
@@ -27,8 +28,7 @@ pub(super) struct Session<'a, L: TrainLoop> {
     name: String,
     config: Vec<u8>,
     console: Rc<Console>,
-    /// The last report of all ranks, reduced.
-    last: Rc<RefCell<Option<L::Metrics>>>,
+    events: Rc<DriverEvents<L::Metrics>>,
 }
 
 /// What a generation begins from.
@@ -43,25 +43,40 @@ struct Origin {
 }
 
 impl<'a, L: TrainLoop> Session<'a, L> {
-    pub(super) fn new(trainer: &'a TorchTrainer<L>, folder: RunFolder, name: String, config: Vec<u8>) -> Self {
+    pub(super) fn new(trainer: &'a TorchTrainer<L>, folder: RunFolder, name: String, config: Vec<u8>) -> Result<Self> {
         let console = Rc::new(Console::new(trainer.run.progress));
-        Self { trainer, folder, name, config, console, last: Rc::default() }
+        // A run that is gone on with and has nothing left to do still has its metrics.
+        let last = history::reduced(&folder.reports())?.pop();
+        let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
+        Ok(Self { trainer, folder, name, config, console, events })
     }
 
     pub(super) fn run(self, began: Instant) -> Result<Outcome<L>> {
-        // A run that is gone on with and has nothing left to do still has its metrics.
-        *self.last.borrow_mut() = history::reduced(&self.folder.reports())?.pop();
-        let mut restarts = 0;
+        let origin = self.origin()?;
+        let mut run = RunInfo {
+            name: self.name.clone(),
+            path: self.folder.path().to_owned(),
+            world_size: self.world_size(),
+            generation: origin.generation,
+            restarts: 0,
+        };
+        let result = self.generations(origin, &mut run).and_then(|ended| self.outcome(&ended, run.restarts, began));
+        self.events.run_end(&run, result)
+    }
+
+    /// One after the other, until the loop has ended or may not be started again.
+    fn generations(&self, first: Origin, run: &mut RunInfo) -> Result<Ended> {
+        self.events.run_start(run)?;
+        let mut origin = first;
         let mut last_failure: Option<(Option<u64>, Box<RunFailure>)> = None;
-        let ended = loop {
-            let origin = self.origin()?;
+        loop {
             let checkpoint = origin.checkpoint.as_ref().map(|(index, _)| *index);
-            let failure = match self.generation(origin) {
-                Ok(ended) => break ended,
+            let failure = match self.generation(&origin, run) {
                 Err(Error::Run(failure)) => failure,
-                Err(error) => return Err(error),
+                ended_or_error => return ended_or_error,
             };
-            if !self.trainer.run.failure.allows(restarts + 1) {
+            self.events.exception(run, &failure);
+            if !self.trainer.run.failure.allows(run.restarts + 1) {
                 return Err(Error::Run(failure));
             }
             if let Some((before, last)) = &last_failure
@@ -71,16 +86,21 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 self.console.warning("the same error came again from the same checkpoint, so there is no further try");
                 return Err(Error::Run(failure));
             }
-            restarts += 1;
-            self.console.warning(&format!("{failure}\nthe group starts again (restart {restarts})"));
+            run.restarts += 1;
+            self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));
             last_failure = Some((checkpoint, failure));
-        };
+            origin = self.origin()?;
+            run.generation = origin.generation;
+        }
+    }
+
+    fn outcome(&self, ended: &Ended, restarts: u64, began: Instant) -> Result<Outcome<L>> {
         let retention = retention(&self.trainer.checkpoint);
         let kept = ranked(self.folder.path())?;
         let outcome = Outcome {
             output: decode(&ended.output, "read the loop's return value")?,
             reports: ended.rounds,
-            metrics: self.last.take(),
+            metrics: self.events.last(),
             path: self.folder.path().to_owned(),
             restarts,
             duration: began.elapsed(),
@@ -115,9 +135,13 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         })
     }
 
-    fn generation(&self, origin: Origin) -> Result<Ended> {
-        let world_size = self.trainer.scaling.workers.max(1);
-        let reduce = reduce_into(Rc::clone(&self.last), self.trainer.checkpoint.clone());
+    fn world_size(&self) -> usize {
+        self.trainer.scaling.workers.max(1)
+    }
+
+    fn generation(&self, origin: &Origin, run: &RunInfo) -> Result<Ended> {
+        let world_size = self.world_size();
+        let reduce = reduce_and_report(Rc::clone(&self.events), run.clone(), self.trainer.checkpoint.clone());
         let reports = Reports::open(&self.folder.reports(), world_size, origin.generation, origin.reports, reduce)?;
         let beginning = Beginning {
             run: self.folder.path(),
@@ -127,11 +151,15 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             committed: origin.committed.clone(),
             begun_from: origin.checkpoint.as_ref().map(|(index, _)| *index),
         };
-        let ledger = Ledger::new(beginning, reports);
+        let on_checkpoint: OnCheckpoint = {
+            let (events, run) = (Rc::clone(&self.events), run.clone());
+            Box::new(move |committed, reported| events.checkpoint(&run, committed, reported))
+        };
+        let ledger = Ledger::new(beginning, reports, on_checkpoint);
         if self.trainer.scaling.workers == 0 {
-            self.run_here(&origin, ledger)
+            self.run_here(origin, run, ledger)
         } else {
-            self.run_workers(&origin, ledger)
+            self.run_workers(origin, ledger)
         }
     }
 
@@ -170,7 +198,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
     }
 
     /// `workers(0)`: the loop runs in this process, and a report is a call.
-    fn run_here(&self, origin: &Origin, ledger: Ledger) -> Result<Ended> {
+    fn run_here(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<Ended> {
         let link = Rc::new(InProcess::new(ledger, Rc::clone(&self.console)));
         let stopped = Rc::default();
         let seat = Seat::new(SeatParts {
@@ -188,6 +216,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             next_checkpoint: origin.next_checkpoint,
             reports: origin.reports,
             every: self.trainer.checkpoint.every(),
+            callbacks: Callbacks::of_loop(L::NAME, MetricsType::of::<L::Metrics>()),
             stopped: Rc::clone(&stopped),
         });
         // Through bytes, as for a worker: what does not survive the way is found here too.
@@ -201,8 +230,28 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                     crate::__private::note_interrupt(signal);
                     Err(Error::Interrupted { signal, steps: Some(steps), run: self.folder.path().to_owned() })
                 }
-                _ => Err(Error::Other(error)),
+                _ => Err(self.failed_here(run, &link, error)),
             },
+        }
+    }
+
+    /// The error of a loop in this process, which is told as a worker's would be, unless a callback in the driver made it.
+    fn failed_here(&self, run: &RunInfo, link: &InProcess, error: BoxError) -> Error {
+        if !link.driver_failed() {
+            let failure = RunFailure {
+                rank: 0,
+                kind: FailureKind::Error(with_causes(error.as_ref())),
+                reports: link.rounds(),
+                consequences: Vec::new(),
+                log_tail: Vec::new(),
+                log: self.folder.logs(),
+            };
+            self.events.exception(run, &failure);
+        }
+        match error.downcast::<Error>() {
+            Ok(error) if matches!(*error, Error::Callback { .. }) => *error,
+            Ok(error) => Error::Other(error),
+            Err(error) => Error::Other(error),
         }
     }
 }
@@ -222,15 +271,15 @@ fn retention<M>(config: &CheckpointConfig<M>) -> Retention {
     Retention { keep: config.keep_count(), mode }
 }
 
-/// Keeps the last round's reduced metrics in `last`.
-fn reduce_into<M: Metrics>(last: Rc<RefCell<Option<M>>>, checkpoint: CheckpointConfig<M>) -> Reduce {
+/// Reduces the reports of all ranks and fires the event.
+fn reduce_and_report<M: Metrics>(events: Rc<DriverEvents<M>>, run: RunInfo, checkpoint: CheckpointConfig<M>) -> Reduce {
     Box::new(move |round| {
         let metrics = round.iter().map(|bytes| decode::<M>(bytes, "read the metrics of a report"));
         let ranks = Ranks::new(metrics.collect::<Result<_>>()?).ok_or_else(|| Error::channel("a report of no rank"))?;
         let reduced = ranks.reduce();
         let shown = record(&encode(&reduced, "write the reduced metrics")?)?;
         let score = checkpoint.score(&reduced);
-        *last.borrow_mut() = Some(reduced);
+        events.report(&run, &ranks, reduced)?;
         Ok(Reduced { shown, score })
     })
 }

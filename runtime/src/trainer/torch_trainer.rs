@@ -6,6 +6,7 @@ use super::registry::{TrainLoop, find};
 use super::run_folder::{Record, RunFolder, default_name};
 use super::session::Session;
 use super::{CheckpointConfig, Outcome, RunConfig, ScalingConfig};
+use crate::callback::{self, MetricsType};
 use crate::channel::encode;
 use crate::controller::record;
 use crate::error::{Error, Result};
@@ -51,17 +52,19 @@ impl<L: TrainLoop> TorchTrainer<L> {
     ///
     /// # Errors
     /// [`Error::Config`] and [`Error::Io`] for what can be known before a worker starts, such as GPUs that are not there, a
-    /// storage that cannot be written, or a run of this name with another config: then nothing is left behind.
+    /// storage that cannot be written, a callback that fits no loop, or a run of this name with another config: then nothing
+    /// is left behind. [`Error::Callback`] where a callback in the driver fails.
     /// [`Error::Run`] with the first rank that failed, its error and the end of its log, once no restart is allowed any
     /// more. [`Error::Interrupted`] after SIGINT or SIGTERM. No worker is left in any case.
     pub fn fit(self) -> Result<Outcome<L>> {
         let began = Instant::now();
+        crate::__private::note_interrupt(0);
         self.validate()?;
         let config = encode(&self.config, "write the config for the workers")?;
         let name = self.run.name.clone().unwrap_or_else(|| default_name(L::NAME));
         let folder =
             RunFolder::open(&self.run.storage, &name, self.run.resume, &Record::new(L::NAME, record(&config)?))?;
-        Session::new(&self, folder, name, config).run(began)
+        Session::new(&self, folder, name, config)?.run(began)
     }
 
     /// Everything that can be known before a worker starts.
@@ -75,6 +78,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
                  `#[trainloop::main]` above `fn main`",
             ));
         }
+        callback::check(L::NAME, MetricsType::of::<L::Metrics>())?;
         if self.scaling.workers == 0 {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use super::collective::AllReduce;
 use super::seat::{Seat, SeatParts};
 use super::source::{CheckpointSource, Place};
 use crate::c10d::{ProcessGroup, ReduceOp};
+use crate::callback::{Event, Offer, Report, WorkerInfo};
 use crate::channel::{Save, encode};
 use crate::checkpoint::{Checkpoint, FileEntry, Staging};
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
@@ -306,15 +307,27 @@ impl<M> Context<M> {
 }
 
 impl<M: Metrics> Context<M> {
+    /// The metrics of the next report as the callbacks leave them, encoded.
+    fn finish(&self, metrics: M, is_checkpoint: bool) -> Result<Vec<u8>> {
+        let mut report = Report::new(metrics, self.reports, self.parts.rank, is_checkpoint);
+        let worker = WorkerInfo {
+            rank: self.parts.rank,
+            world_size: self.parts.world_size,
+            run_name: self.parts.run_name.clone(),
+            steps: self.steps.get(),
+        };
+        self.parts.callbacks.run(Event::WorkerReport, Offer::new(&[&worker]).with_report(&mut report))?;
+        encode(report.metrics(), "write the metrics of a report")
+    }
+
     /// Reports metrics to the driver. Does not wait for other ranks: reports are numbered on each rank, and the driver
     /// reduces the *n*-th ones of all ranks when the last of them has come. Every rank's are kept in the run's
     /// `reports.jsonl`.
     ///
     /// # Errors
-    /// Where the metrics cannot be serialised, or the driver has gone.
-    #[allow(clippy::needless_pass_by_value)] // a report is given away; keeping it is a clone that should be seen
+    /// Where a callback on `report` fails, the metrics cannot be serialised, or the driver has gone.
     pub fn report(&mut self, metrics: M) -> Result<()> {
-        let bytes = encode(&metrics, "write the metrics of a report")?;
+        let bytes = self.finish(metrics, false)?;
         self.parts.link.report(self.reports, bytes)?;
         self.reports += 1;
         Ok(())
@@ -328,9 +341,9 @@ impl<M: Metrics> Context<M> {
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where a rank could not write its part, two ranks gave a file of one
     /// name, or the disk is full: older checkpoints are whole. [`Error::Stopped`](crate::Error::Stopped) where the run is to
     /// stop.
-    #[allow(clippy::needless_pass_by_value)] // as `report`
+    #[allow(clippy::needless_pass_by_value)] // `&state` and `Files` are given alike
     pub fn report_with(&mut self, metrics: M, source: impl CheckpointSource) -> Result<()> {
-        let bytes = encode(&metrics, "write the metrics of a report")?;
+        let bytes = self.finish(metrics, true)?;
         self.announce_stops()?;
         self.save(Some(bytes), &source, false)
     }

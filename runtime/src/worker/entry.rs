@@ -16,6 +16,7 @@ use super::Link;
 use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
 use crate::c10d::{FileStore, Interface, ProcessGroup};
+use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
 use crate::launch::Invitation;
@@ -116,6 +117,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             next_checkpoint: start.next_checkpoint,
             reports: start.reports,
             every: start.every,
+            callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()),
             stopped: Rc::clone(&stopped),
         });
         (registration.run)(seat)
@@ -131,7 +133,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             let message = super::panic_message(panic.as_ref());
             let location = PANIC_LOCATION.with(RefCell::take);
             ToController::Failed(Failure {
-                peer_failure: is_peer_failure(&Error::other(message.clone())),
+                of_a_peer: is_peer_failure(&Error::other(message.clone())),
                 message,
                 location: Some(location.unwrap_or_else(|| "an unknown place".to_owned())),
                 reports: link.reports(),
@@ -141,7 +143,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
 }
 
 fn failure(error: &(dyn std::error::Error + 'static), reports: u64) -> Failure {
-    Failure { message: with_causes(error), location: None, peer_failure: is_peer_failure(error), reports }
+    Failure { message: with_causes(error), location: None, of_a_peer: is_peer_failure(error), reports }
 }
 
 fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {

@@ -9,6 +9,7 @@ use tch::Device;
 
 use super::link::Link;
 use crate::c10d::ProcessGroup;
+use crate::callback::Callbacks;
 use crate::channel::decode;
 use crate::error::Result;
 use crate::trainer::Every;
@@ -39,6 +40,7 @@ pub(crate) struct SeatParts {
     /// How many reports were made before.
     pub(crate) reports: u64,
     pub(crate) every: Every,
+    pub(crate) callbacks: Callbacks,
     /// Set once the loop has been told to stop: its error is then no failure.
     pub(crate) stopped: Rc<Cell<Option<u64>>>,
 }

@@ -1,0 +1,78 @@
+//! `#[callback]`.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::{parse_function, respan, with_item};
+use crate::check;
+use crate::ir::{Callback, Event};
+use crate::report::Report;
+
+pub(crate) fn callback(args: TokenStream, item: &TokenStream) -> TokenStream {
+    let function = match parse_function("`#[callback]`", item) {
+        Ok(function) => function,
+        Err(messages) => return messages,
+    };
+    let mut report = Report::default();
+    let callback = check::callback(args, &function, &mut report);
+    if let Err(messages) = report.check() {
+        return with_item(messages, item);
+    }
+    let entry = callback.map(|callback| entry(&callback));
+    quote!(#item #entry)
+}
+
+fn entry(callback: &Callback) -> TokenStream {
+    let Callback { krate, name, event, parameters, output, order, only } = callback;
+    let (event, module) = match event {
+        Event::WorkerReport => (quote!(WorkerReport), quote!(worker_report)),
+        Event::DriverReport => (quote!(DriverReport), quote!(driver_report)),
+        Event::RunStart => (quote!(RunStart), quote!(run_start)),
+        Event::RunEnd => (quote!(RunEnd), quote!(run_end)),
+        Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
+        Event::Exception => (quote!(Exception), quote!(exception)),
+    };
+    // Each call lies at the type that the user wrote, so that one that the event does not have is marked there.
+    let values = parameters.iter().map(|ty| {
+        let module = respan(quote!(#krate::__private::#module), ty.span());
+        quote_spanned!(ty.span()=> #module::get::<#ty>(offer)?)
+    });
+    let metrics = parameters.iter().map(|ty| {
+        let module = respan(quote!(#krate::__private::#module), ty.span());
+        quote_spanned!(ty.span()=> #module::metrics::<#ty>())
+    });
+    let output = output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
+    let private = respan(quote!(#krate::__private), output.span());
+    let into_result = quote_spanned!(output.span()=> <#output as #private::CallbackReturn>::into_result);
+    let order = order.as_ref().map(|order| quote!(.order(#order)));
+    let only = only.as_ref().map(|only| {
+        let private = respan(quote!(#krate::__private), only.span());
+        let name = quote_spanned!(only.span()=> <#only as #private::TrainLoop>::NAME);
+        quote!(.only(#name))
+    });
+    let place = quote_spanned!(name.span()=> (::core::file!(), ::core::line!()));
+    quote! {
+        const _: () = {
+            fn call(
+                offer: &mut #krate::__private::Offer<'_>,
+            ) -> ::core::option::Option<::core::result::Result<(), #krate::__private::BoxError>> {
+                ::core::option::Option::Some(#into_result(#name(#(#values),*)))
+            }
+
+            fn metrics() -> ::std::vec::Vec<::core::option::Option<#krate::__private::MetricsType>> {
+                ::std::vec![#(#metrics),*]
+            }
+
+            #krate::__private::inventory::submit! {
+                #krate::__private::Callback::new(
+                    #krate::__private::Event::#event,
+                    ::core::stringify!(#name),
+                    #place,
+                    metrics,
+                    call,
+                )#order #only
+            }
+        };
+    }
+}

@@ -1,0 +1,73 @@
+//! Callbacks: functions that run when something happens in a run, beside the loop and without a word in it.
+//!
+//! A function with [`#[callback(event)]`](macro@crate::callback) says by its parameters' types what it wants of the event,
+//! in any order, any part of it:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use trainloop::prelude::*;
+//!
+//! #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+//! struct EpochMetrics {
+//!     #[metric(reduce = mean)]
+//!     loss: f64,
+//!     #[metric(reduce = sum)]
+//!     samples: u64,
+//! }
+//!
+//! #[callback(report)] // in every worker, before its report is sent; may change it
+//! fn count(report: &mut Report<EpochMetrics>, worker: &WorkerInfo) {
+//!     report.metrics_mut().samples = worker.steps * 64;
+//! }
+//!
+//! #[callback(report, on = driver)] // once, with every rank's metrics and the run's
+//! fn diverged(ranks: &Ranks<EpochMetrics>, reduced: &Reduced<EpochMetrics>, run: &RunInfo) -> Result<()> {
+//!     if !reduced.loss.is_finite() {
+//!         return Err(Error::other(format!("{} diverged: {ranks:?}", run.name)));
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[callback(checkpoint)]
+//! fn announce(checkpoint: &CheckpointInfo) {
+//!     println!("checkpoint {} is at {}", checkpoint.index, checkpoint.path.display());
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! | event | where | fires | parameters |
+//! |---|---|---|---|
+//! | `report` | worker | at `ctx.report` and `ctx.report_with`, before the report is sent | `&mut Report<M>` (or `&Report<M>`), `&WorkerInfo` |
+//! | `report`, `on = driver` | driver | once all ranks have made the report, before a checkpoint that comes with it is committed | `&Ranks<M>`, `&Reduced<M>`, `&RunInfo` |
+//! | `run_start` | driver | in `fit`, before the first worker starts | `&RunInfo` |
+//! | `checkpoint` | driver | when a checkpoint is committed, by `ctx.report_with` or `ctx.step` | `&CheckpointInfo`, `Option<&Reduced<M>>` (the report that it came with), `&RunInfo` |
+//! | `exception` | driver | after a rank's failure, when no worker is left, before a restart or the end | `&RunFailure`, `&RunInfo` |
+//! | `run_end` | driver | last, however the run ended | `&RunEnd`, `Option<&Reduced<M>>` (the last report), `&RunInfo` |
+//!
+//! # Which callbacks run
+//!
+//! One with an `M` in its parameters runs for the loops whose metrics are `M`, one without runs for every loop;
+//! `only = train` names a single loop. One that fits no loop of the binary is an error of
+//! [`fit`](crate::trainer::TorchTrainer::fit), before a worker starts. Callbacks on one event run by their `order`, then by
+//! file and line; a report that one has changed is what the next sees.
+//!
+//! # Errors
+//!
+//! A callback returns nothing, or a `Result<(), E>` with any error. Its error, or its panic, ends the run: `fit` returns
+//! [`Error::Callback`](crate::Error::Callback), or for one in a worker the [`RunFailure`](crate::trainer::RunFailure) of that
+//! rank, and both name the callback with its file and line. In `exception`, and in the `run_end` of a run that failed, it is
+//! printed as a warning: the run's own error is the one that counts.
+
+mod event;
+mod extract;
+mod info;
+mod registry;
+mod report;
+
+pub use event::{checkpoint, driver_report, exception, run_end, run_start, worker_report};
+pub use extract::{CallbackReturn, Offer, Parameter};
+pub use info::{CheckpointInfo, RunEnd, RunInfo, WorkerInfo};
+pub use registry::{Callback, Event, MetricsType};
+pub use report::{Reduced, Report};
+
+pub(crate) use registry::{Callbacks, check};

@@ -1,0 +1,21 @@
+use serde::{Deserialize, Serialize};
+use trainloop::prelude::*;
+
+#[derive(Metrics, Serialize, Deserialize, Clone)]
+struct M {
+    loss: f64,
+}
+
+#[callback(report)]
+fn ranks_in_a_worker(_: &Ranks<M>) {}
+
+#[callback(report, on = driver)]
+fn report_in_the_driver(_: &mut Report<M>, _: &RunInfo) {}
+
+#[callback(checkpoint)]
+fn context(_: &mut Context<M>) {}
+
+#[callback(exception)]
+fn end_of_a_failure(_: &RunEnd) {}
+
+fn main() {}
