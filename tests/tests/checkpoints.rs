@@ -12,6 +12,9 @@ use script_common::{Play, files, names, program, report, state};
 use serde_json::json;
 use trainloop_tests::script::Act;
 
+/// What is done to a checkpoint's folder, with a name for it.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+
 fn show() -> Vec<Vec<Vec<Act>>> {
     vec![vec![vec![Act::ShowCheckpoint]]]
 }
@@ -104,7 +107,6 @@ fn a_damaged_checkpoint_is_passed_over() {
         assert!(text.contains(from), "{text}");
         fs::write(manifest, text.replace(from, to)).unwrap();
     };
-    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
     let damages: [Damage<'_>; 7] = [
         ("edited", &|folder| fs::write(folder.join("data"), [b"y".as_slice(), &[b'x'; 99]].concat()).unwrap()),
         ("cut", &|folder| fs::write(folder.join("data"), "xxx").unwrap()),

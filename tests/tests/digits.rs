@@ -44,7 +44,9 @@ fn digits(sandbox: &Sandbox, arguments: &[&str]) -> Ended {
 fn any_number_of_workers_trains() {
     let sandbox = Sandbox::new();
     for workers in ["0", "1", "2", "3"] {
-        let ended = digits(&sandbox, &["--workers", workers, "--epochs", "1", "--json", "--name", workers]);
+        // Small batches, so that three workers, too, take enough steps in one epoch.
+        let options = ["--workers", workers, "--epochs", "1", "--batch-size", "16", "--json", "--name", workers];
+        let ended = digits(&sandbox, &options);
         assert_eq!(ended.code, Some(0), "{ended:#?}");
         let outcome = ended.json();
         let keys: Vec<&String> = outcome.as_object().unwrap().keys().collect();

@@ -193,6 +193,7 @@ impl State {
 }
 
 #[train_loop(strategy = ddp)]
+#[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<u64> {
     let mut trace =
         File::options().create(true).append(true).open(format!("{}-trace-{}.jsonl", ctx.run_name(), ctx.rank()))?;
