@@ -3,8 +3,6 @@
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/version.h>
 
-#include <algorithm>
-
 namespace trainloop_c10d {
 
 std::unique_ptr<Reducer> new_reducer(
@@ -21,8 +19,6 @@ std::unique_ptr<Reducer> new_reducer(
   std::vector<size_t> limits =
       find_unused_parameters ? std::vector<size_t>{bucket_bytes} : std::vector<size_t>{first_bucket_bytes, bucket_bytes};
   auto [buckets, bucket_limits] = c10d::compute_bucket_assignment_by_size(tensors, limits, sparse);
-  // Gradients become ready about in the reverse of the order in which parameters are used.
-  std::reverse(buckets.begin(), buckets.end());
 
   std::unordered_map<size_t, std::string> names_by_index;
   for (size_t index = 0; index < names.size(); ++index) names_by_index[index] = std::string(names[index]);
@@ -46,6 +42,11 @@ std::unique_ptr<Reducer> new_reducer(
   );
   auto logger = std::make_shared<c10d::Logger>(reducer);
   reducer->set_logger(logger);
+  // The Reducer sorts its buckets anew after the first step, by the order in which gradients became ready: a run that is
+  // resumed would take its first step with other buckets than the run it goes on with, and three or more ranks would add
+  // up in another order. Told now that all were ready in the order given, it keeps these buckets.
+  reducer->push_rebuilt_params_for_all_indices();
+  reducer->rebuild_buckets();
   return std::make_unique<Reducer>(Reducer{std::move(reducer), std::move(logger)});
 }
 

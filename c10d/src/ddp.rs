@@ -87,8 +87,9 @@ impl DistributedDataParallel {
         if options.first_bucket_bytes == 0 || options.bucket_bytes == 0 {
             return Err(Error::argument(OPERATION, "a bucket of 0 bytes holds no gradient; give it a size"));
         }
-        let tensors = tensors::list(parameters.iter().map(|(_, tensor)| tensor));
-        let names: Vec<String> = parameters.iter().map(|(name, _)| name.clone()).collect();
+        // Gradients become ready about in the reverse of the order in which parameters are used, and so do the buckets.
+        let tensors = tensors::list(parameters.iter().rev().map(|(_, tensor)| tensor));
+        let names: Vec<String> = parameters.iter().rev().map(|(name, _)| name.clone()).collect();
 
         same_model(&group, parameters, &buffers, OPERATION)?;
         let detached: Vec<Tensor> = parameters.iter().map(|(_, tensor)| tensor.detach()).collect();
@@ -118,6 +119,7 @@ impl DistributedDataParallel {
         if !aten::is_grad_enabled() {
             return Ok(());
         }
+        // The buckets stay as they are; this call says whether the pass before was finished.
         self.reducer.rebuild_buckets().during(OPERATION).map_err(|error| self.name_unused(error))?;
         self.reducer.prepare_for_forward().during(OPERATION)?;
         if self.options.broadcast_buffers && !self.buffers.is_empty() {

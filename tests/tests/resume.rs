@@ -79,8 +79,6 @@ fn a_worker_of_three_is_killed() {
 
 /// Killed once, with the group's gradients in the buckets that libtorch makes by itself.
 #[test]
-#[ignore = "libtorch sorts its buckets anew after the first step, and a resumed run's first step is in the first order: \
-            three or more ranks then add up in another order"]
 fn buckets_are_those_of_the_run_that_was_not_killed() {
     let sandbox = Sandbox::new();
     let plan = Plan { every: Some(3), fixed_buckets: false, max_failures: 1, ..Plan::new("killed", 3) };
@@ -92,8 +90,6 @@ fn buckets_are_those_of_the_run_that_was_not_killed() {
 
 /// Killed between the last step, which has a checkpoint of its own, and its evaluation.
 #[test]
-#[ignore = "a rank that resumes gets rank 0's buffers, such as running means; until its next training step, its own were \
-            others"]
 fn buffers_of_every_rank_are_its_own() {
     let sandbox = Sandbox::new();
     let plan = Plan { every: Some(3), max_failures: 1, ..Plan::new("killed", 2) };

@@ -50,7 +50,7 @@ pub(crate) fn save<S: TrainState>(
 ) -> Result<()> {
     let mut writer = StateWriter::default();
     state.save(&mut writer)?;
-    let StateWriter { tensors, values, .. } = writer;
+    let StateWriter { tensors, rank_tensors, values, .. } = writer;
     // The other ranks' tensors are replicas of rank 0's.
     if saved.rank == 0 {
         for (path, tensors) in &tensors {
@@ -58,6 +58,9 @@ pub(crate) fn save<S: TrainState>(
         }
     }
     let Saved { rank, world_size, steps } = saved;
+    for (path, tensors) in &rank_tensors {
+        write_file(&rank_tensor_file(rank, path), &mut |out| safetensors::write(tensors, out))?;
+    }
     let generator = Vec::<u8>::try_from(&cpu_generator_state()?)?;
     let bytes = encode(&RankFile { format: FORMAT, rank, world_size, steps, generator, values }, "write the state")?;
     write_file(&rank_file(rank), &mut |out| Ok(out.write_all(&bytes)?))
@@ -86,7 +89,8 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
             env!("CARGO_PKG_VERSION")
         )));
     }
-    let parts = Parts { directory, values: file.values, tensors: tensor_files(directory)?, taken: RefCell::default() };
+    let parts =
+        Parts { directory, rank, values: file.values, tensors: tensor_files(directory)?, taken: RefCell::default() };
     state.restore(&StateReader::new(&parts))?;
     let left_over = parts.left_over();
     if !left_over.is_empty() {
@@ -100,6 +104,11 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
     // Last: restoring may itself draw random numbers.
     set_cpu_generator_state(&Tensor::from_slice(&file.generator))?;
     Ok(file.steps)
+}
+
+/// The file of tensors that are one rank's own.
+pub(super) fn rank_tensor_file(rank: usize, path: &str) -> String {
+    format!("ranks/rank-{rank}.{}", tensor_file(path))
 }
 
 const SUFFIX: &str = ".safetensors";

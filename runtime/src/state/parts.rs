@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 use super::{StateReader, StateWriter, TrainState};
 use crate::data::{DataLoader, Dataset};
 use crate::error::Result;
+use crate::optim::buffers;
 use crate::optim::{GroupState, Optimizer, OptimizerState, Rule};
 use crate::schedule::{Schedule, Scheduler, SchedulerState};
 use crate::strategy::Model;
@@ -16,7 +17,10 @@ impl<N> TrainState for Model<N> {
     fn save(&self, out: &mut StateWriter) -> Result<()> {
         let mut variables: Vec<(String, Tensor)> = self.vars().variables().into_iter().collect();
         variables.sort_by(|(left, _), (right, _)| left.cmp(right));
-        out.tensors(variables)
+        out.tensors(variables)?;
+        // Rank 0's are broadcast before the next training step; until then each rank evaluates with its own.
+        let own = if self.is_spread() { buffers(self.vars()) } else { Vec::new() };
+        if own.is_empty() { Ok(()) } else { out.rank_tensors(own) }
     }
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
@@ -42,9 +46,11 @@ impl<N> TrainState for Model<N> {
                 )));
             }
         }
+        let own = from.rank_tensors()?;
         tch::no_grad(|| {
             for (name, mut variable) in variables {
-                variable.f_copy_(&saved[&name])?;
+                let tensor = own.get(&name).filter(|own| own.size() == variable.size()).unwrap_or(&saved[&name]);
+                variable.f_copy_(tensor)?;
             }
             Ok(())
         })

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use tch::Tensor;
 
+use super::files::rank_tensor_file;
 use super::safetensors;
 use crate::channel::decode;
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ pub struct StateReader<'a> {
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     pub(super) directory: &'a Path,
+    pub(super) rank: usize,
     pub(super) values: BTreeMap<String, Vec<u8>>,
     /// The file of each part that has tensors.
     pub(super) tensors: BTreeMap<String, String>,
@@ -76,6 +78,15 @@ impl<'a> StateReader<'a> {
         let path = self.take();
         let file = self.saved.tensors.get(&path).ok_or_else(|| self.missing("set of tensors", &path))?;
         safetensors::read(&self.saved.directory.join(file))
+    }
+
+    /// This rank's own named tensors at this place; none where the checkpoint has none of this rank.
+    ///
+    /// # Errors
+    /// Where their file cannot be read.
+    pub fn rank_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let file = self.saved.directory.join(rank_tensor_file(self.saved.rank, &self.path.join(".")));
+        if file.exists() { safetensors::read(&file) } else { Ok(BTreeMap::new()) }
     }
 
     /// An error about the part at this place.

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub struct StateWriter {
     path: Vec<String>,
     pub(super) tensors: BTreeMap<String, Vec<(String, Tensor)>>,
+    /// Those that differ between ranks.
+    pub(super) rank_tensors: BTreeMap<String, Vec<(String, Tensor)>>,
     pub(super) values: BTreeMap<String, Vec<u8>>,
 }
 
@@ -45,6 +47,15 @@ impl StateWriter {
     pub fn tensors(&mut self, tensors: Vec<(String, Tensor)>) -> Result<()> {
         let path = self.path.join(".");
         self.tensors.insert(path, tensors).map_or(Ok(()), |_| Err(self.twice("set of tensors")))
+    }
+
+    /// Named tensors that are each rank's own, such as running means: every rank's are saved, and it gets its own back.
+    ///
+    /// # Errors
+    /// Where there are some at this place already.
+    pub fn rank_tensors(&mut self, tensors: Vec<(String, Tensor)>) -> Result<()> {
+        let path = self.path.join(".");
+        self.rank_tensors.insert(path, tensors).map_or(Ok(()), |_| Err(self.twice("set of tensors")))
     }
 
     fn twice(&self, what: &str) -> Error {

@@ -94,6 +94,11 @@ impl<N> Model<N> {
         &self.vars
     }
 
+    /// True where other ranks have replicas.
+    pub(crate) fn is_spread(&self) -> bool {
+        self.ddp.is_some()
+    }
+
     /// Where the parameters lie.
     #[must_use]
     pub fn device(&self) -> Device {

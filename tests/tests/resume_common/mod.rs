@@ -38,7 +38,7 @@ impl Plan {
             adam: true,
             epochs: EPOCHS,
             counts_steps: true,
-            fixed_buckets: workers > 2,
+            fixed_buckets: false,
         }
     }
 
