@@ -31,6 +31,7 @@ fn implementation(config: &Config) -> TokenStream {
     let read = fields.iter().map(|field| read(krate, field));
     quote! {
         #[automatically_derived]
+        #[allow(clippy::useless_vec)] // a default is lent, and a user writes `vec![…]`
         impl #krate::__private::Config for #name {
             fn declare() -> #krate::__private::Declaration {
                 #krate::__private::Declaration::new(#doc) #(.option(#declared))*

@@ -36,7 +36,6 @@ impl FromStr for Mode {
 /// Trains a small net.
 ///
 /// On digits, that is.
-#[expect(clippy::useless_vec)] // a user writes it so
 #[derive(Config, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[config(crate = crate)]
 struct Everything {
