@@ -1,25 +1,22 @@
 //! One generation of workers, from their start to their end.
 
-use std::collections::HashMap;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use mio::net::{UnixListener, UnixStream};
-use mio::{Events, Interest, Poll};
+use mio::{Events, Poll};
 
+use super::door::Door;
 use super::failure::{FailureKind, Place, RunFailure, Seen, cause};
 use super::ledger::{Ledger, Saved};
 use super::member::{Member, Phase};
 use super::output::RankLog;
 use super::signals::Signals;
 use super::wakeups::Source;
-use crate::channel::{Decoder, Failure, Start, ToController, ToWorker, Token, write_frame};
+use crate::channel::{Failure, Start, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
-use crate::launch::{Invitation, LocalLauncher};
+use crate::launch::LocalLauncher;
 use crate::log::{Console, Stream};
 
 /// Ranks that fail within this time of the first are heard before the group is ended: the cause may be among them.
@@ -30,8 +27,6 @@ const SETTLE_FOR_CAUSE: Duration = Duration::from_secs(1);
 const LEAVE: Duration = Duration::from_secs(10);
 /// A loop that was asked to stop may take so long to come to a place where it can.
 const STOP: Duration = Duration::from_secs(30);
-/// A hello is far shorter; a stranger that sends more is no worker.
-const MAX_HELLO: usize = 4096;
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -63,12 +58,9 @@ pub(crate) fn run(job: Job<'_>) -> Result<Ended> {
 struct Group<'a> {
     job: Job<'a>,
     poll: Poll,
-    listener: UnixListener,
+    door: Door,
     signals: Signals,
-    token: Token,
     members: Vec<Member>,
-    strangers: HashMap<usize, (UnixStream, Decoder)>,
-    next_stranger: usize,
     /// Sources of which only a share was read: no event will tell of the rest.
     unread: Vec<Source>,
     failures: Vec<Seen>,
@@ -88,30 +80,17 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn start(job: Job<'a>) -> Result<Self> {
-        let token = Token::random()?;
-        // The name is no secret; the token is. A part of another token makes it unique.
-        let socket = format!("trainloop-{}-{}", std::process::id(), &Token::random()?.text()[..16]);
-        let start = || -> std::io::Result<_> {
-            let poll = Poll::new()?;
-            let listener = StdListener::bind_addr(&SocketAddr::from_abstract_name(&socket)?)?;
-            listener.set_nonblocking(true)?;
-            let mut listener = UnixListener::from_std(listener);
-            poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
-            let signals = Signals::register(poll.registry())?;
-            Ok((poll, listener, signals))
-        };
-        let (poll, listener, signals) =
-            start().map_err(|error| Error::channel(format!("cannot listen for workers: {error}")))?;
+        let failed = |error: std::io::Error| Error::channel(format!("cannot listen for workers: {error}"));
+        let poll = Poll::new().map_err(failed)?;
+        let door = Door::open(poll.registry())?;
+        let signals = Signals::register(poll.registry()).map_err(failed)?;
         let mut group = Self {
             start_by: Instant::now() + job.start_timeout,
             job,
             poll,
-            listener,
+            door,
             signals,
-            token,
             members: Vec::new(),
-            strangers: HashMap::new(),
-            next_stranger: 0,
             unread: Vec::new(),
             failures: Vec::new(),
             still_ran: Vec::new(),
@@ -122,21 +101,16 @@ impl<'a> Group<'a> {
             leaving_since: None,
         };
         // Where one cannot be started, dropping the group ends the others.
-        group.spawn(&socket)?;
+        group.spawn()?;
         Ok(group)
     }
 
-    fn spawn(&mut self, socket: &str) -> Result<()> {
+    fn spawn(&mut self) -> Result<()> {
         let world_size = self.job.start.world_size;
         let launcher = LocalLauncher::new(world_size)?;
         for rank in 0..world_size {
             let log = RankLog::create(rank, self.job.logs.join(format!("rank-{rank}.log")))?;
-            let child = launcher.spawn(&Invitation {
-                rank,
-                driver: std::process::id() as i32,
-                socket: socket.to_owned(),
-                token: self.token.clone(),
-            })?;
+            let child = launcher.spawn(&self.door.invite(rank))?;
             self.members.push(Member::new(rank, child, log, self.poll.registry())?);
         }
         Ok(())
@@ -177,7 +151,7 @@ impl<'a> Group<'a> {
 
     fn wake(&mut self, source: Source) -> Result<()> {
         match source {
-            Source::Listener => self.accept(),
+            Source::Listener => self.door.accept(self.poll.registry()),
             Source::Signal(signal) => {
                 if self.signals.take(signal) {
                     self.interrupt(signal as i32)?;
@@ -202,6 +176,7 @@ impl<'a> Group<'a> {
         if self.stopping.is_some() || !self.can_stop {
             return Err(self.interrupted(signal, None));
         }
+        self.job.console.note("stopping: the ranks save at their next step; a second signal ends them at once");
         self.stopping = Some((signal, Instant::now() + STOP));
         self.send_all(&ToWorker::Stop)
     }
@@ -263,46 +238,16 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn accept(&mut self) {
-        // Edge-triggered: take all that wait.
-        while let Ok((mut stream, _)) = self.listener.accept() {
-            let number = self.next_stranger;
-            self.next_stranger += 1;
-            let token = Source::Stranger(number).token();
-            if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_ok() {
-                self.strangers.insert(number, (stream, Decoder::default()));
-            }
-        }
-    }
-
-    /// A connection that has sent something: a worker with the right token takes its seat, anybody else is shown out.
+    /// A connection that has sent something: a worker takes its seat, anybody else is shown out.
     fn greet(&mut self, number: usize) -> Result<()> {
-        use std::io::Read;
-        let Some((stream, decoder)) = self.strangers.get_mut(&number) else { return Ok(()) };
-        let mut buffer = [0; 1024];
-        let mut open = true;
-        while open && decoder.len() <= MAX_HELLO {
-            match stream.read(&mut buffer) {
-                Ok(0) => open = false,
-                Ok(read) => decoder.push(&buffer[..read]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                Err(_) => open = false,
-            }
-        }
-        let rank = match decoder.next() {
-            Ok(None) if open && decoder.len() <= MAX_HELLO => return Ok(()),
-            Ok(Some(ToController::Hello(hello))) if hello.token.matches(&self.token) => Some(hello.rank),
-            _ => None,
-        };
-        let seat = rank.filter(|&rank| self.members.get(rank).is_some_and(|member| member.phase == Phase::Starting));
-        let (Some((stream, decoder)), Some(rank)) = (self.strangers.remove(&number), seat) else {
-            tracing::warn!("a connection that is no worker of this run was closed");
+        let Some(guest) = self.door.greet(number) else { return Ok(()) };
+        let rank = guest.rank;
+        let Some(member) = self.members.get_mut(rank).filter(|member| member.phase == Phase::Starting) else {
+            tracing::warn!("a second connection of rank {rank} was closed");
             return Ok(());
         };
-        let member = &mut self.members[rank];
         member
-            .attach(stream, decoder, self.poll.registry())
+            .attach(guest.stream, guest.decoder, self.poll.registry())
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
         let mut frame = Vec::new();
         let start = Start { local_rank: rank, ..self.job.start.clone() };

@@ -2,6 +2,7 @@
 //!
 //! Workers push; the controller sees a report, an error, a closed channel, the end of a process at once.
 
+mod door;
 mod failure;
 mod group;
 mod ledger;

@@ -57,6 +57,15 @@ impl Console {
         }
     }
 
+    /// Something worth knowing, where progress is shown.
+    pub(crate) fn note(&self, text: &str) {
+        if self.bar.is_some() {
+            self.print(|| {
+                let _ = writeln!(std::io::stderr().lock(), "{text}");
+            });
+        }
+    }
+
     /// Something that went wrong and is no reason to end the run.
     pub(crate) fn warning(&self, text: &str) {
         self.print(|| {
@@ -66,12 +75,7 @@ impl Console {
 
     /// A line for a report that all ranks have made: its reduced metrics.
     pub(crate) fn report(&self, index: u64, metrics: &Value) {
-        if self.bar.is_some() {
-            let line = format!("report {:>3}{}", index + 1, fields(metrics));
-            self.print(|| {
-                let _ = writeln!(std::io::stderr().lock(), "{line}");
-            });
-        }
+        self.note(&format!("report {:>3}{}", index + 1, fields(metrics)));
     }
 }
 

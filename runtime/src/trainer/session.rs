@@ -126,6 +126,9 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 run.display()
             )));
         }
+        if let Some((index, _, manifest)) = &latest {
+            self.console.note(&format!("going on from checkpoint {index}, after {} reports", manifest.report));
+        }
         Ok(Origin {
             generation,
             reports: latest.as_ref().map_or(0, |(_, _, manifest)| manifest.report),
