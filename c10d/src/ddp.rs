@@ -153,7 +153,10 @@ impl DistributedDataParallel {
         let Some((_, rest)) = message.split_once("did not receive grad for rank ") else { return error };
         let line = rest.lines().next().unwrap_or_default();
         let numbers = line.split_once(':').map_or("", |(_, numbers)| numbers).split_whitespace();
-        let unused: Vec<&String> = numbers.filter_map(|number| self.names.get(number.parse::<usize>().ok()?)).collect();
+        let mut unused: Vec<&String> =
+            numbers.filter_map(|number| self.names.get(number.parse::<usize>().ok()?)).collect();
+        // As the model has them: the reducer counts from the last.
+        unused.reverse();
         if unused.is_empty() {
             return error;
         }
