@@ -23,6 +23,14 @@ pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{CheckpointConfig, ContextParam, LoopConfig, LoopReturn, ScoreValue, TrainLoop};
 pub use crate::worker::{Context, Seat};
 
+/// The body of what stands in for an item that a macro has refused: the message beside it keeps it from compiling.
+///
+/// # Panics
+/// Always; never called.
+pub fn not_compiled() -> ! {
+    unreachable!("an item that a macro has refused was compiled")
+}
+
 /// Set by `main`: this binary, executed again, becomes a worker.
 static MAIN_IS_OURS: AtomicBool = AtomicBool::new(false);
 /// The signal that ended the last run, or 0.

@@ -81,7 +81,7 @@ fn a_worker_of_three_is_killed() {
 #[test]
 fn buckets_are_those_of_the_run_that_was_not_killed() {
     let sandbox = Sandbox::new();
-    let plan = Plan { every: Some(3), fixed_buckets: false, max_failures: 1, ..Plan::new("killed", 3) };
+    let plan = Plan { every: Some(3), max_failures: 1, ..Plan::new("killed", 3) };
     let whole = plan.named("whole").finish(&sandbox, &[]);
     plan.named("twice").finish(&sandbox, &[]).assert_is(&whole, &[1]);
     let resumed = plan.finish(&sandbox, &[fault(1, Moment::Step(4), Act::KillWorker)]);

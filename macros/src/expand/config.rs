@@ -2,26 +2,36 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::Path;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{DeriveInput, Path};
 
-use super::respan;
+use super::{derive, respan};
 use crate::check;
 use crate::ir::{Config, ConfigField, ConfigKind, DefaultValue};
-use crate::report::Report;
 
 pub(crate) fn config(item: TokenStream) -> TokenStream {
-    let input = match syn::parse2(item) {
-        Ok(input) => input,
-        Err(error) => return error.to_compile_error(),
-    };
-    let mut report = Report::default();
-    let config = check::config(input, &mut report);
-    if let Err(messages) = report.check() {
-        return messages;
+    derive(item, "config", check::config, implementation, recovery)
+}
+
+/// A generic config would need bounds of their own here.
+fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
+    let name = &input.ident;
+    if !input.generics.params.is_empty() {
+        return TokenStream::new();
     }
-    config.map(|config| implementation(&config)).unwrap_or_default()
+    quote! {
+        #[automatically_derived]
+        impl #krate::__private::Config for #name {
+            fn declare() -> #krate::__private::Declaration {
+                #krate::__private::not_compiled()
+            }
+
+            fn read(_: &#krate::__private::Given) -> ::core::result::Result<Self, #krate::__private::Mistake> {
+                #krate::__private::not_compiled()
+            }
+        }
+    }
 }
 
 fn implementation(config: &Config) -> TokenStream {

@@ -3,23 +3,30 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
+use syn::{DeriveInput, Path};
 
-use super::respan;
+use super::{derive, respan};
 use crate::check;
 use crate::ir::{MetricField, Metrics, Reduce};
-use crate::report::Report;
 
 pub(crate) fn metrics(item: TokenStream) -> TokenStream {
-    let input = match syn::parse2(item) {
-        Ok(input) => input,
-        Err(error) => return error.to_compile_error(),
-    };
-    let mut report = Report::default();
-    let metrics = check::metrics(input, &mut report);
-    if let Err(messages) = report.check() {
-        return messages;
+    derive(item, "metric", check::metrics, implementation, recovery)
+}
+
+/// Generic metrics would need bounds of their own here.
+fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
+    let name = &input.ident;
+    if !input.generics.params.is_empty() {
+        return TokenStream::new();
     }
-    metrics.map(|metrics| implementation(&metrics)).unwrap_or_default()
+    quote! {
+        #[automatically_derived]
+        impl #krate::__private::Metrics for #name {
+            fn reduce(_: &#krate::__private::Ranks<Self>) -> Self {
+                #krate::__private::not_compiled()
+            }
+        }
+    }
 }
 
 fn implementation(metrics: &Metrics) -> TokenStream {
@@ -37,7 +44,7 @@ fn implementation(metrics: &Metrics) -> TokenStream {
 }
 
 /// The call lies at the field's type, so that a type with no mean is marked there.
-fn reduced(krate: &syn::Path, field: &MetricField) -> TokenStream {
+fn reduced(krate: &Path, field: &MetricField) -> TokenStream {
     let name = &field.name;
     let span = field.ty.span();
     let krate = respan(quote!(#krate), span);

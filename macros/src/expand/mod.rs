@@ -8,6 +8,8 @@ mod train_loop;
 mod train_state;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::quote;
+use syn::{Data, DeriveInput, Path};
 
 pub(crate) use callback::callback;
 pub(crate) use config::config;
@@ -16,7 +18,34 @@ pub(crate) use metrics::metrics;
 pub(crate) use train_loop::train_loop;
 pub(crate) use train_state::train_state;
 
+use crate::args::Options;
 use crate::ir::Function;
+use crate::report::Report;
+
+/// One derive from its item to its implementation. On a mistake the messages come beside an implementation of which only the
+/// signatures are true, so that what uses the type gives no message of its own.
+fn derive<T>(
+    item: TokenStream,
+    attribute: &str,
+    check: fn(DeriveInput, &mut Report) -> Option<T>,
+    implementation: fn(&T) -> TokenStream,
+    recovery: fn(&Path, &DeriveInput) -> TokenStream,
+) -> TokenStream {
+    let input: DeriveInput = match syn::parse2(item) {
+        Ok(input) => input,
+        Err(error) => return error.to_compile_error(),
+    };
+    let mut report = Report::default();
+    let checked = check(input.clone(), &mut report);
+    if let Err(messages) = report.check() {
+        let unheard = &mut Report::default();
+        let krate = Options::of_attributes(&input.attrs, attribute, "", unheard).crate_path(unheard);
+        // A union is none of these, and has not what they build on either.
+        let recovery = (!matches!(input.data, Data::Union(_))).then(|| recovery(&krate, &input));
+        return quote!(#messages #recovery);
+    }
+    checked.as_ref().map(implementation).unwrap_or_default()
+}
 
 /// A function's tokens, parsed; `Err` is the message beside the tokens as they were written.
 fn parse_function(what: &str, item: &TokenStream) -> Result<Function, TokenStream> {

@@ -4,23 +4,31 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit::Visit;
+use syn::{DeriveInput, Path};
 
-use super::respan;
+use super::{derive, respan};
 use crate::check;
 use crate::ir::{StateField, StateKind, TrainState};
-use crate::report::Report;
 
 pub(crate) fn train_state(item: TokenStream) -> TokenStream {
-    let input = match syn::parse2(item) {
-        Ok(input) => input,
-        Err(error) => return error.to_compile_error(),
-    };
-    let mut report = Report::default();
-    let state = check::train_state(input, &mut report);
-    if let Err(messages) = report.check() {
-        return messages;
+    derive(item, "state", check::train_state, implementation, recovery)
+}
+
+fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
+    let name = &input.ident;
+    let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #krate::__private::TrainState for #name #type_generics #where_clause {
+            fn save(&self, _: &mut #krate::__private::StateWriter) -> #krate::Result<()> {
+                #krate::__private::not_compiled()
+            }
+
+            fn restore(&mut self, _: &#krate::__private::StateReader<'_>) -> #krate::Result<()> {
+                #krate::__private::not_compiled()
+            }
+        }
     }
-    state.map(|state| implementation(&state)).unwrap_or_default()
 }
 
 fn implementation(state: &TrainState) -> TokenStream {
@@ -47,7 +55,7 @@ fn implementation(state: &TrainState) -> TokenStream {
 }
 
 /// The call lies at the field's type, so that a type that cannot be saved is marked there.
-fn save(krate: &syn::Path, field: &StateField) -> TokenStream {
+fn save(krate: &Path, field: &StateField) -> TokenStream {
     let StateField { member, ty, name, kind } = field;
     let span = ty.span();
     let private = respan(quote!(#krate::__private), span);
@@ -58,7 +66,7 @@ fn save(krate: &syn::Path, field: &StateField) -> TokenStream {
     quote!(out.field(#name, |out| #call)?;)
 }
 
-fn restore(krate: &syn::Path, field: &StateField) -> TokenStream {
+fn restore(krate: &Path, field: &StateField) -> TokenStream {
     let StateField { member, ty, name, kind } = field;
     // Where the type does not fit, `save` has said so at the same place: rustc shows equal errors once.
     let span = ty.span();

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::nn::{self, ModuleT};
 use tch::{Kind, Tensor};
-use trainloop::c10d::DdpOptions;
 use trainloop::prelude::*;
 use trainloop::state::{StateReader, StateWriter};
 use trainloop_tests::fault::{Faults, Moment};
@@ -38,8 +37,6 @@ struct Config {
     epochs: u64,
     /// Calls `ctx.step`.
     counts_steps: bool,
-    /// Keeps libtorch from sorting its buckets of gradients anew after the first step.
-    fixed_buckets: bool,
 }
 
 #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
@@ -147,8 +144,7 @@ struct State {
 impl State {
     fn new(ctx: &Context<EpochMetrics>, config: &Config) -> Result<Self> {
         tch::manual_seed(17);
-        let ddp = DdpOptions { find_unused_parameters: config.fixed_buckets, ..DdpOptions::default() };
-        let model = ctx.prepare_model_with(ModelOptions::default().ddp(ddp), Net::new)?;
+        let model = ctx.prepare_model(Net::new)?;
         let loader = DataLoader::builder(Points(config.samples)).batch_size(config.batch_size).shuffle(5).workers(1);
         let loader = ctx.prepare_data_loader(loader)?;
         let (mut adam, mut sgd) = (None, None);

@@ -24,7 +24,6 @@ pub(crate) struct Plan {
     pub(crate) adam: bool,
     pub(crate) epochs: u64,
     pub(crate) counts_steps: bool,
-    pub(crate) fixed_buckets: bool,
 }
 
 impl Plan {
@@ -38,7 +37,6 @@ impl Plan {
             adam: true,
             epochs: EPOCHS,
             counts_steps: true,
-            fixed_buckets: false,
         }
     }
 
@@ -81,7 +79,6 @@ impl Plan {
                 "batch_size": BATCH_SIZE,
                 "epochs": self.epochs,
                 "counts_steps": self.counts_steps,
-                "fixed_buckets": self.fixed_buckets,
             },
         });
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_resume"));
