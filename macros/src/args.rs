@@ -1,9 +1,8 @@
 //! The options of attributes: `name`, `name = value` or `name(options)`, with a comma between.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Token};
 
 use crate::report::Report;
@@ -34,16 +33,20 @@ impl Parse for Setting {
 pub(crate) struct Options(Vec<Setting>);
 
 impl Options {
-    /// Parses `tokens`; what cannot be parsed is reported, and then there are no options.
+    /// Parses `tokens`, each option for itself: one that cannot be parsed is reported, and the others stand.
     pub(crate) fn parse(tokens: TokenStream, report: &mut Report) -> Self {
-        let parser = Punctuated::<Setting, Token![,]>::parse_terminated;
-        match syn::parse::Parser::parse2(parser, tokens) {
-            Ok(options) => Self(options.into_iter().collect()),
-            Err(error) => {
-                report.push(error);
-                Self(Vec::new())
+        let mut options = Vec::new();
+        for (end, option) in between_commas(tokens) {
+            if option.is_empty() {
+                report.at_span(end, "there is no option before this comma; remove it");
+                continue;
+            }
+            match syn::parse2(option) {
+                Ok(option) => options.push(option),
+                Err(error) => report.push(error),
             }
         }
+        Self(options)
     }
 
     /// Parses the options of all `#[name(…)]` among an item's attributes; one without options is told to be like `example`.
@@ -83,6 +86,11 @@ impl Options {
         self.0.first().map_or_else(Span::call_site, |first| first.name.span())
     }
 
+    /// An option's name where it is written.
+    pub(crate) fn name(&self, name: &str) -> Option<&Ident> {
+        self.setting(name).map(|setting| &setting.name)
+    }
+
     fn setting(&self, name: &str) -> Option<&Setting> {
         self.0.iter().find(|setting| setting.name == name)
     }
@@ -92,8 +100,22 @@ impl Options {
         let Some(setting) = self.setting(name) else { return false };
         if let Some(value) = &setting.value {
             report.at(value, format!("the option `{name}` takes no value; write `{name}`"));
+        } else if let Some(nested) = &setting.nested {
+            report.at(nested, format!("the option `{name}` has no options of its own; write `{name}`"));
         }
         true
+    }
+
+    /// An option that is on where it is named, and may be written with `true` or `false`.
+    pub(crate) fn switch(&self, name: &str, report: &mut Report) -> Option<bool> {
+        let setting = self.setting(name)?;
+        match (&setting.value, &setting.nested) {
+            (None, None) => return Some(true),
+            (Some(Expr::Lit(ExprLit { lit: Lit::Bool(on), .. })), _) => return Some(on.value),
+            (Some(value), _) => report.at(value, switch_mend(name)),
+            (None, Some(_)) => report.at(&setting.name, switch_mend(name)),
+        }
+        None
     }
 
     /// The value of an option that has one.
@@ -151,6 +173,26 @@ impl Options {
             None => syn::parse_quote!(::trainloop),
         }
     }
+}
+
+fn switch_mend(name: &str) -> String {
+    format!("the option `{name}` is on or off; write `{name}`, or `{name} = false`")
+}
+
+/// The tokens between commas, each with the place of the comma that ends it; nothing stands behind a last one.
+fn between_commas(tokens: TokenStream) -> Vec<(Span, TokenStream)> {
+    let mut parts = Vec::new();
+    let mut part = TokenStream::new();
+    for token in tokens {
+        match token {
+            TokenTree::Punct(comma) if comma.as_char() == ',' => parts.push((comma.span(), std::mem::take(&mut part))),
+            token => part.extend([token]),
+        }
+    }
+    if !part.is_empty() {
+        parts.push((Span::call_site(), part));
+    }
+    parts
 }
 
 /// The nearest name, where `written` looks like a slip, and all that exist.

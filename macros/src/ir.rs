@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Expr, Ident, LitInt, Member, Path, ReturnType, Signature, Type, Visibility};
+use syn::{Attribute, Expr, Ident, LitInt, LitStr, Member, Path, ReturnType, Signature, Type, Visibility};
 
 /// A function: its signature parsed, its body as it was written, so that a body half typed still completes in the editor.
 pub(crate) struct Function {
@@ -23,17 +23,103 @@ impl Parse for Function {
     }
 }
 
-/// A train loop that keeps the rules.
+/// A train loop, as far as it keeps the rules.
 pub(crate) struct TrainLoop {
     pub(crate) krate: Path,
     pub(crate) visibility: Visibility,
     pub(crate) name: Ident,
-    /// The type of the first parameter, its reference's lifetime `'static`, so that it can stand outside a signature.
-    pub(crate) context: Type,
-    pub(crate) config: Type,
-    pub(crate) output: Type,
+    /// In the order in which they are written.
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) metrics: MetricsFrom,
+    /// `None` where the loop takes none.
+    pub(crate) config: Option<Type>,
+    /// `None` where it breaks a rule.
+    pub(crate) output: Option<Type>,
     pub(crate) strategy: Strategy,
+    pub(crate) defaults: Defaults,
+    /// The parameters' types are all known, and can stand outside the signature.
+    pub(crate) is_whole: bool,
+}
+
+/// A train loop's parameter: what it is given by its type.
+pub(crate) struct Parameter {
+    pub(crate) kind: ParameterKind,
+    /// Of what is lent, without the `&mut`.
+    pub(crate) ty: Type,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParameterKind {
+    /// `&mut Context<M>`.
+    Context,
+    /// By value, and none of the others.
+    Config,
+    /// `Option<Checkpoint>`.
+    Checkpoint,
+    /// `Device`.
+    Device,
+    /// `&mut S` beside a context.
+    State,
+    /// `&mut X` alone, which is a state or an alias of the context: rustc knows.
+    Lent,
+}
+
+/// Where the type of a train loop's metrics stands.
+pub(crate) enum MetricsFrom {
+    /// In the context's type.
+    Context(Type),
+    /// In the type of what is lent, if that is a context.
+    Lent(Type),
+    /// In the option `metrics`.
+    Named(Type),
+    /// Nothing is reported.
+    Nowhere,
+}
+
+/// How a run goes where the trainer says nothing else.
+pub(crate) struct Defaults {
+    pub(crate) workers: Option<Workers>,
+    pub(crate) use_gpu: Option<bool>,
+    pub(crate) backend: Option<Backend>,
+    pub(crate) max_failures: Option<MaxFailures>,
+    pub(crate) resume: Option<Resume>,
+    pub(crate) name: Option<LitStr>,
     pub(crate) checkpoint: Checkpoint,
+}
+
+/// `4`, or `2..=8`.
+pub(crate) struct Workers {
+    pub(crate) least: LitInt,
+    pub(crate) most: LitInt,
+    pub(crate) is_range: bool,
+}
+
+/// `max_failures = …`.
+pub(crate) enum MaxFailures {
+    Count(LitInt),
+    Unlimited,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Backend {
+    Gloo,
+}
+
+impl Backend {
+    pub(crate) const NAMES: [&'static str; 1] = ["gloo"];
+    pub(crate) const ALL: [Self; 1] = [Self::Gloo];
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Resume {
+    IfExists,
+    Never,
+    Require,
+}
+
+impl Resume {
+    pub(crate) const NAMES: [&'static str; 3] = ["if_exists", "never", "require"];
+    pub(crate) const ALL: [Self; 3] = [Self::IfExists, Self::Never, Self::Require];
 }
 
 /// The option `checkpoint(…)`.
@@ -71,6 +157,8 @@ pub(crate) struct Callback {
     pub(crate) krate: Path,
     pub(crate) name: Ident,
     pub(crate) event: Event,
+    /// In a worker: on rank 0 alone.
+    pub(crate) rank_zero: bool,
     /// The parameters' types.
     pub(crate) parameters: Vec<Type>,
     pub(crate) output: Option<Type>,
@@ -102,15 +190,18 @@ impl Event {
     ];
 }
 
+/// Where a callback runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Worker,
     Driver,
+    /// In the worker of rank 0.
+    RankZero,
 }
 
 impl Side {
-    pub(crate) const NAMES: [&'static str; 2] = ["worker", "driver"];
-    pub(crate) const ALL: [Self; 2] = [Self::Worker, Self::Driver];
+    pub(crate) const NAMES: [&'static str; 3] = ["worker", "driver", "rank_zero"];
+    pub(crate) const ALL: [Self; 3] = [Self::Worker, Self::Driver, Self::RankZero];
 }
 
 /// A `main` that keeps the rules.
@@ -130,6 +221,7 @@ pub(crate) struct MetricField {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
     pub(crate) reduce: Reduce,
+    pub(crate) unit: Option<LitStr>,
 }
 
 #[derive(Clone, Copy)]
@@ -138,13 +230,18 @@ pub(crate) enum Reduce {
     Sum,
     Min,
     Max,
+    /// The last rank's value.
+    Last,
     /// Rank 0's value.
-    First,
+    None,
+    /// As the field's own type says.
+    Nested,
 }
 
 impl Reduce {
-    pub(crate) const NAMES: [&'static str; 4] = ["mean", "sum", "min", "max"];
-    pub(crate) const ALL: [Self; 4] = [Self::Mean, Self::Sum, Self::Min, Self::Max];
+    /// Those that `reduce = …` names.
+    pub(crate) const NAMES: [&'static str; 6] = ["mean", "sum", "min", "max", "last", "none"];
+    pub(crate) const ALL: [Self; 6] = [Self::Mean, Self::Sum, Self::Min, Self::Max, Self::Last, Self::None];
 }
 
 /// A struct that derives `TrainState`.

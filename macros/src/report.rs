@@ -25,11 +25,13 @@ impl Report {
         self.errors.push(error);
     }
 
-    /// `Err` with one `compile_error!` for each mistake, if there is any.
+    /// One `compile_error!` for each mistake.
+    pub(crate) fn messages(&self) -> Vec<TokenStream> {
+        self.errors.iter().map(syn::Error::to_compile_error).collect()
+    }
+
+    /// `Err` with the messages, if there is any.
     pub(crate) fn check(&self) -> Result<(), TokenStream> {
-        if self.errors.is_empty() {
-            return Ok(());
-        }
-        Err(self.errors.iter().map(syn::Error::to_compile_error).collect())
+        if self.errors.is_empty() { Ok(()) } else { Err(self.messages().into_iter().collect()) }
     }
 }

@@ -3,6 +3,16 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+pub use std::clone::Clone;
+pub use std::default::Default;
+pub use std::fmt::Debug;
+pub use std::marker::Copy;
+pub use std::option::Option::{self, None, Some};
+pub use std::result::Result::{self, Ok};
+pub use std::time::Duration;
+pub use std::vec::Vec;
+pub use std::{concat, file, line, module_path, stringify};
+
 pub use inventory;
 
 pub use crate::callback::{
@@ -15,12 +25,16 @@ pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::error::BoxError;
-pub use crate::metric::reduce::{first, max, mean, min, sum};
-pub use crate::metric::{Metrics, Ranks};
+pub use crate::metric::field::Fields;
+pub use crate::metric::reduce::{first, last, max, mean, min, nested, sum};
+pub use crate::metric::{MetricField, Metrics, Ranks, Reduction};
 pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore_value, save_value};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
-pub use crate::trainer::{CheckpointConfig, ContextParam, LoopConfig, LoopReturn, ScoreValue, TrainLoop};
+pub use crate::trainer::{
+    Backend, CheckpointConfig, ContextParam, FailureConfig, Lent, LoopConfig, LoopReturn, Resume, RunConfig,
+    ScalingConfig, ScoreValue, TrainLoop, init_state,
+};
 pub use crate::worker::{Context, Seat};
 
 /// The body of what stands in for an item that a macro has refused: the message beside it keeps it from compiling.

@@ -11,7 +11,9 @@ pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Schedule
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
 pub use crate::trainer::{
-    CheckpointConfig, FailureConfig, Outcome, Resume, RunConfig, RunFailure, ScalingConfig, TorchTrainer,
+    Backend, CheckpointConfig, FailureConfig, InitState, Outcome, Resume, RunConfig, RunFailure, ScalingConfig,
+    TorchTrainer,
 };
 pub use crate::worker::{Context, Files};
 pub use crate::{Error, Result, callback, train_loop};
+pub use tch::Device;

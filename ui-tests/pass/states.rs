@@ -90,7 +90,7 @@ fn by_time(ctx: &mut Context<EpochMetrics>, mut state: u64) -> Result<()> {
     ctx.step(&parts)?;
     let metrics = EpochMetrics { loss: state as f64, inner: Inner { accuracy: 0.5 } };
     ctx.report_with(metrics.clone(), &parts)?;
-    ctx.report_with(metrics, Files::none())
+    ctx.report_with(metrics, &Files::none())
 }
 
 #[train_loop(checkpoint(score = min(loss), every = 1000))]

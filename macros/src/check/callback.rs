@@ -52,6 +52,7 @@ pub(crate) fn callback(args: TokenStream, function: &Function, report: &mut Repo
     Some(Callback {
         name: signature.ident.clone(),
         event: event?,
+        rank_zero: side == Some(Side::RankZero),
         parameters,
         output: match &signature.output {
             ReturnType::Default => None,
@@ -71,7 +72,11 @@ fn event(name: &syn::Ident, side: Option<Side>, options: &Options, report: &mut 
         report.at(name, format!("there is no event `{written}`{}", suggestion(&written, &Event::NAMES)));
         return None;
     };
-    let side = side.unwrap_or(*first);
+    let side = match side {
+        None => *first,
+        Some(Side::RankZero) => Side::Worker,
+        Some(side) => side,
+    };
     let found = sides.iter().find(|(_, fires, _)| *fires == side).map(|(.., event)| *event);
     if found.is_none()
         && let Some(on) = options.value("on", report)

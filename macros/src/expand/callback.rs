@@ -1,7 +1,7 @@
 //! `#[callback]`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::{parse_function, respan, with_item};
@@ -24,7 +24,7 @@ pub(crate) fn callback(args: TokenStream, item: &TokenStream) -> TokenStream {
 }
 
 fn entry(callback: &Callback) -> TokenStream {
-    let Callback { krate, name, event, parameters, output, order, only } = callback;
+    let Callback { krate, name, event, rank_zero, parameters, output, order, only } = callback;
     let (event, module) = match event {
         Event::WorkerReport => (quote!(WorkerReport), quote!(worker_report)),
         Event::DriverReport => (quote!(DriverReport), quote!(driver_report)),
@@ -33,14 +33,11 @@ fn entry(callback: &Callback) -> TokenStream {
         Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
         Event::Exception => (quote!(Exception), quote!(exception)),
     };
-    // Each call lies at the type that the user wrote, so that one that the event does not have is marked there.
-    let values = parameters.iter().map(|ty| {
-        let module = respan(quote!(#krate::__private::#module), ty.span());
-        quote_spanned!(ty.span()=> #module::get::<#ty>(offer)?)
-    });
-    let metrics = parameters.iter().map(|ty| {
-        let module = respan(quote!(#krate::__private::#module), ty.span());
-        quote_spanned!(ty.span()=> #module::metrics::<#ty>())
+    let locals: Vec<_> = (0..parameters.len()).map(|index| format_ident!("__{index}")).collect();
+    // Each value lies at the type that the user wrote, so that one that the event does not have is marked there.
+    let values = parameters.iter().zip(&locals).map(|(ty, local)| {
+        let private = respan(quote!(#krate::__private), ty.span());
+        quote_spanned!(ty.span()=> let #local = <#ty as #private::#module::Has<'_>>::get(__offer);)
     });
     let output = output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
     let private = respan(quote!(#krate::__private), output.span());
@@ -51,27 +48,27 @@ fn entry(callback: &Callback) -> TokenStream {
         let name = quote_spanned!(only.span()=> <#only as #private::TrainLoop>::NAME);
         quote!(.only(#name))
     });
-    let place = quote_spanned!(name.span()=> (::core::file!(), ::core::line!()));
+    let rank_zero = rank_zero.then(|| quote!(.rank_zero()));
+    let place = quote_spanned!(name.span()=> (#krate::__private::file!(), #krate::__private::line!()));
     quote! {
         const _: () = {
             fn call(
-                offer: &mut #krate::__private::Offer<'_>,
-            ) -> ::core::option::Option<::core::result::Result<(), #krate::__private::BoxError>> {
-                ::core::option::Option::Some(#into_result(#name(#(#values),*)))
-            }
-
-            fn metrics() -> ::std::vec::Vec<::core::option::Option<#krate::__private::MetricsType>> {
-                ::std::vec![#(#metrics),*]
+                __offer: &mut #krate::__private::Offer<'_>,
+            ) -> #krate::__private::Option<#krate::__private::Result<(), #krate::__private::BoxError>> {
+                #(#values)*
+                __offer.to_call()?;
+                #krate::__private::Some(#into_result(#name(#(#locals?),*)))
             }
 
             #krate::__private::inventory::submit! {
                 #krate::__private::Callback::new(
                     #krate::__private::Event::#event,
-                    ::core::stringify!(#name),
+                    #krate::__private::concat!(
+                        #krate::__private::module_path!(), "::", #krate::__private::stringify!(#name)
+                    ),
                     #place,
-                    metrics,
                     call,
-                )#order #only
+                )#rank_zero #order #only
             }
         };
     }

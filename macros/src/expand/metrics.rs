@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Path};
 
@@ -32,12 +33,18 @@ fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
 fn implementation(metrics: &Metrics) -> TokenStream {
     let krate = &metrics.krate;
     let name = &metrics.input.ident;
-    let fields = metrics.fields.iter().map(|field| reduced(krate, field));
+    let reduced = metrics.fields.iter().map(|field| reduced(krate, field));
+    let described = metrics.fields.iter().map(|field| described(krate, field));
+    let ranks = if metrics.fields.is_empty() { quote!(_) } else { quote!(__ranks) };
     quote! {
         #[automatically_derived]
         impl #krate::__private::Metrics for #name {
-            fn reduce(ranks: &#krate::__private::Ranks<Self>) -> Self {
-                Self { #(#fields),* }
+            fn reduce(#ranks: &#krate::__private::Ranks<Self>) -> Self {
+                Self { #(#reduced),* }
+            }
+
+            fn fields() -> #krate::__private::Vec<#krate::__private::MetricField> {
+                <#krate::__private::Fields as #krate::__private::Default>::default() #(#described)* .done()
             }
         }
     }
@@ -47,13 +54,36 @@ fn implementation(metrics: &Metrics) -> TokenStream {
 fn reduced(krate: &Path, field: &MetricField) -> TokenStream {
     let name = &field.name;
     let span = field.ty.span();
-    let krate = respan(quote!(#krate), span);
+    let private = respan(quote!(#krate::__private), span);
+    let copied = quote_spanned!(span=> |__metrics: &Self| __metrics.#name);
+    let lent = quote_spanned!(span=> |__metrics: &Self| &__metrics.#name);
     let call = match field.reduce {
-        Reduce::Mean => quote_spanned!(span=> #krate::__private::mean(ranks, |metrics: &Self| metrics.#name)),
-        Reduce::Sum => quote_spanned!(span=> #krate::__private::sum(ranks, |metrics: &Self| metrics.#name)),
-        Reduce::Min => quote_spanned!(span=> #krate::__private::min(ranks, |metrics: &Self| metrics.#name)),
-        Reduce::Max => quote_spanned!(span=> #krate::__private::max(ranks, |metrics: &Self| metrics.#name)),
-        Reduce::First => quote_spanned!(span=> #krate::__private::first(ranks, |metrics: &Self| &metrics.#name)),
+        Reduce::Mean => quote_spanned!(span=> #private::mean(__ranks, #copied)),
+        Reduce::Sum => quote_spanned!(span=> #private::sum(__ranks, #copied)),
+        Reduce::Min => quote_spanned!(span=> #private::min(__ranks, #copied)),
+        Reduce::Max => quote_spanned!(span=> #private::max(__ranks, #copied)),
+        Reduce::Last => quote_spanned!(span=> #private::last(__ranks, #lent)),
+        Reduce::None => quote_spanned!(span=> #private::first(__ranks, #lent)),
+        Reduce::Nested => quote_spanned!(span=> #private::nested(__ranks, #lent)),
     };
     quote!(#name: #call)
+}
+
+fn described(krate: &Path, field: &MetricField) -> TokenStream {
+    let MetricField { name, ty, reduce, unit } = field;
+    let name = name.unraw().to_string();
+    let reduction = match reduce {
+        Reduce::Mean => quote!(Mean),
+        Reduce::Sum => quote!(Sum),
+        Reduce::Min => quote!(Min),
+        Reduce::Max => quote!(Max),
+        Reduce::Last => quote!(Last),
+        Reduce::None => quote!(None),
+        Reduce::Nested => return quote_spanned!(ty.span()=> .nested::<#ty>(#name)),
+    };
+    let unit = match unit {
+        Some(unit) => quote!(#krate::__private::Some(#unit)),
+        None => quote!(#krate::__private::None),
+    };
+    quote!(.field(#name, #krate::__private::Reduction::#reduction, #unit))
 }

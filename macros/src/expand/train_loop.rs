@@ -1,12 +1,16 @@
 //! `#[train_loop]`.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Path;
 use syn::spanned::Spanned;
 
 use super::{parse_function, respan, with_item};
 use crate::check;
-use crate::ir::{Checkpoint, Every, Score, Strategy, TrainLoop};
+use crate::ir::{
+    Backend, Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
+    Strategy, TrainLoop, Workers,
+};
 use crate::report::Report;
 
 pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
@@ -16,78 +20,262 @@ pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
     };
     let mut report = Report::default();
     let train_loop = check::train_loop(args, &function, &mut report);
-    if let Err(messages) = report.check() {
-        return with_item(messages, item);
-    }
-    let implementation = train_loop.map(|train_loop| implementation(&train_loop));
-    // The config is handed over: a loop owns it, whether it looks at it or takes it apart.
-    quote! {
-        #[allow(clippy::needless_pass_by_value)]
-        #item
-        #implementation
+    match (train_loop, report.messages()) {
+        (Some(train_loop), messages) if messages.is_empty() => {
+            let implementation = implementation(&train_loop);
+            // The config is handed over: a loop owns it, whether it looks at it or takes it apart.
+            quote! {
+                #[allow(clippy::needless_pass_by_value)]
+                #item
+                #implementation
+            }
+        }
+        (Some(train_loop), messages) => {
+            let item = without_const(&function, item);
+            let recovery = recovery(&train_loop, messages);
+            quote!(#item #recovery)
+        }
+        (None, messages) => with_item(messages.into_iter().collect(), item),
     }
 }
 
+/// A body that is no constant expression would give messages of its own.
+fn without_const(function: &Function, item: &TokenStream) -> TokenStream {
+    if function.signature.constness.is_none() {
+        return item.clone();
+    }
+    let Function { attributes, visibility, signature, body } = function;
+    let mut signature = signature.clone();
+    signature.constness = None;
+    quote!(#(#attributes)* #visibility #signature #body)
+}
+
 fn implementation(train_loop: &TrainLoop) -> TokenStream {
-    let TrainLoop { krate, visibility, name, context, config, output, strategy, checkpoint } = train_loop;
-    let checkpoint = checkpoint_config(krate, checkpoint);
-    let doc = format!("The train loop [`{name}`](fn@{name}) as a type, for `TorchTrainer::<{name}>::new`.");
-    let strategy = match strategy {
+    let krate = &train_loop.krate;
+    let name = &train_loop.name;
+    let ty = loop_type(train_loop);
+    let config = config_type(train_loop);
+    let metrics = metrics_type(train_loop, &config);
+    let output = output_type(train_loop);
+    let strategy = match train_loop.strategy {
         Strategy::Single => quote!(Single),
         Strategy::Ddp => quote!(Ddp),
     };
-    // Each bound lies at the type that the user wrote, so that rustc marks that type.
-    let metrics = quote_spanned!(context.span()=> <#context as #krate::__private::ContextParam>::Metrics);
-    let value = quote_spanned!(output.span()=> <#output as #krate::__private::LoopReturn>::Output);
+    let defaults = defaults(krate, &train_loop.defaults);
+    let call = call(train_loop, &config);
+    let place = quote_spanned!(name.span()=> (#krate::__private::file!(), #krate::__private::line!()));
     quote! {
-        #[doc = #doc]
-        #[allow(non_camel_case_types)]
-        #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]
-        #visibility struct #name {}
+        #ty
 
         const _: () = {
             #[automatically_derived]
             impl #krate::__private::TrainLoop for #name {
                 type Config = #config;
                 type Metrics = #metrics;
-                type Output = #value;
+                type Output = #output;
 
-                const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name));
+                const NAME: &'static str = #krate::__private::concat!(
+                    #krate::__private::module_path!(), "::", #krate::__private::stringify!(#name)
+                );
                 const STRATEGY: #krate::__private::Strategy = #krate::__private::Strategy::#strategy;
 
-                fn checkpoint() -> #krate::__private::CheckpointConfig<Self::Metrics> {
-                    #krate::__private::CheckpointConfig::new() #checkpoint
-                }
+                #defaults
 
                 fn call(
-                    ctx: &mut #krate::__private::Context<Self::Metrics>,
-                    config: Self::Config,
-                ) -> ::core::result::Result<Self::Output, #krate::__private::BoxError> {
-                    #krate::__private::LoopReturn::into_result(#name(ctx, config))
+                    __ctx: &mut #krate::__private::Context<Self::Metrics>,
+                    __config: Self::Config,
+                ) -> #krate::__private::Result<Self::Output, #krate::__private::BoxError> {
+                    #call
                 }
             }
 
             #krate::__private::inventory::submit! {
-                #krate::__private::Registration::of::<#name>()
+                #krate::__private::Registration::of::<#name>(#place)
             }
         };
     }
 }
 
+/// Beside mistakes: the type as far as it is known, so that what names it gives no message of its own. What is not known is
+/// of the type of the first message: rustc asks nothing more of it.
+fn recovery(train_loop: &TrainLoop, messages: Vec<TokenStream>) -> TokenStream {
+    let krate = &train_loop.krate;
+    let name = &train_loop.name;
+    let ty = loop_type(train_loop);
+    let mut messages = messages.into_iter();
+    let (config, metrics) = if train_loop.is_whole {
+        let config = config_type(train_loop);
+        let metrics = metrics_type(train_loop, &config);
+        (config, metrics)
+    } else {
+        let message = messages.next();
+        (quote!(#message), quote!(<Self as #krate::__private::TrainLoop>::Config))
+    };
+    let output = output_type(train_loop);
+    quote! {
+        #(#messages)*
+        #ty
+
+        #[automatically_derived]
+        impl #krate::__private::TrainLoop for #name {
+            type Config = #config;
+            type Metrics = #metrics;
+            type Output = #output;
+
+            const NAME: &'static str = "";
+            const STRATEGY: #krate::__private::Strategy = #krate::__private::Strategy::Single;
+
+            fn call(
+                _: &mut #krate::__private::Context<Self::Metrics>,
+                _: Self::Config,
+            ) -> #krate::__private::Result<Self::Output, #krate::__private::BoxError> {
+                #krate::__private::not_compiled()
+            }
+        }
+    }
+}
+
+/// `struct train {}`, in the namespace of types.
+fn loop_type(train_loop: &TrainLoop) -> TokenStream {
+    let TrainLoop { krate, visibility, name, .. } = train_loop;
+    let doc = format!("The train loop [`{name}`](fn@{name}) as a type, for `TorchTrainer::<{name}>::new`.");
+    quote! {
+        #[doc = #doc]
+        #[allow(non_camel_case_types)]
+        #[derive(#krate::__private::Debug, #krate::__private::Clone, #krate::__private::Copy)]
+        #visibility struct #name {}
+    }
+}
+
+fn config_type(train_loop: &TrainLoop) -> TokenStream {
+    train_loop.config.as_ref().map_or_else(|| quote!(()), ToTokens::to_token_stream)
+}
+
+/// Each bound lies at the type that the user wrote, so that rustc marks that type.
+fn metrics_type(train_loop: &TrainLoop, config: &TokenStream) -> TokenStream {
+    let krate = &train_loop.krate;
+    match &train_loop.metrics {
+        MetricsFrom::Context(context) => {
+            let private = respan(quote!(#krate::__private), context.span());
+            quote_spanned!(context.span()=> <#context as #private::ContextParam>::Metrics)
+        }
+        MetricsFrom::Lent(lent) => {
+            let private = respan(quote!(#krate::__private), lent.span());
+            quote_spanned!(lent.span()=> <#lent as #private::Lent<#config>>::Metrics)
+        }
+        MetricsFrom::Named(metrics) => metrics.to_token_stream(),
+        MetricsFrom::Nowhere => quote!(()),
+    }
+}
+
+fn output_type(train_loop: &TrainLoop) -> TokenStream {
+    let krate = &train_loop.krate;
+    let Some(output) = &train_loop.output else { return quote!(()) };
+    let private = respan(quote!(#krate::__private), output.span());
+    quote_spanned!(output.span()=> <#output as #private::LoopReturn>::Output)
+}
+
+/// Makes what the parameters ask for, in their order, and calls the function.
+fn call(train_loop: &TrainLoop, config: &TokenStream) -> TokenStream {
+    let TrainLoop { krate, name, parameters, .. } = train_loop;
+    let mut made = TokenStream::new();
+    let mut arguments = Vec::new();
+    let mut lent = None;
+    let mut takes_config = false;
+    for (index, Parameter { kind, ty }) in parameters.iter().enumerate() {
+        let span = ty.span();
+        let local = Ident::new(&format!("__{index}"), Span::mixed_site());
+        let private = respan(quote!(#krate::__private), span);
+        match kind {
+            ParameterKind::Context => arguments.push(quote!(__ctx)),
+            ParameterKind::Config => {
+                takes_config = true;
+                arguments.push(quote!(__config));
+            }
+            ParameterKind::Checkpoint => {
+                made.extend(quote_spanned!(span=> let #local: #ty = __ctx.checkpoint()?;));
+                arguments.push(quote!(#local));
+            }
+            ParameterKind::Device => {
+                made.extend(quote_spanned!(span=> let #local: #ty = __ctx.device();));
+                arguments.push(quote!(#local));
+            }
+            ParameterKind::State => {
+                made.extend(
+                    quote_spanned!(span=> let mut #local: #ty = #private::init_state::<#ty, _, _>(__ctx, &__config)?;),
+                );
+                arguments.push(quote!(&mut #local));
+            }
+            ParameterKind::Lent => {
+                lent = Some(quote_spanned!(span=> <#ty as #private::Lent<#config>>::lend));
+                arguments.push(quote!(__lent));
+            }
+        }
+    }
+    let unused = (!takes_config && lent.is_none()).then(|| quote!(let () = __config;));
+    let call = quote!(#krate::__private::LoopReturn::into_result(#name(#(#arguments),*)));
+    match lent {
+        None => quote!(#made #unused #call),
+        Some(lend) => {
+            let config = if takes_config { format_ident!("__config") } else { format_ident!("_config") };
+            quote!(#made #lend(__ctx, __config, |__lent, #config| #call))
+        }
+    }
+}
+
+/// What the options say, as the trait's methods.
+fn defaults(krate: &Path, defaults: &Defaults) -> TokenStream {
+    let Defaults { workers, use_gpu, backend, max_failures, resume, name, checkpoint } = defaults;
+    let workers = workers.as_ref().map(|Workers { least, most, is_range }| {
+        let workers = if *is_range { quote!(#least..=#most) } else { quote!(#most) };
+        quote!(.with_workers(#workers))
+    });
+    let use_gpu = use_gpu.map(|on| quote!(.use_gpu(#on)));
+    let backend = backend.map(|backend| match backend {
+        Backend::Gloo => quote!(.backend(#krate::__private::Backend::Gloo)),
+    });
+    let failure = max_failures.as_ref().map(|failures| match failures {
+        MaxFailures::Count(count) => quote!(.failure(#krate::__private::FailureConfig::max_failures(#count))),
+        MaxFailures::Unlimited => quote!(.failure(#krate::__private::FailureConfig::unlimited())),
+    });
+    let resume = resume.map(|resume| match resume {
+        Resume::IfExists => quote!(.resume(#krate::__private::Resume::IfExists)),
+        Resume::Never => quote!(.resume(#krate::__private::Resume::Never)),
+        Resume::Require => quote!(.resume(#krate::__private::Resume::Require)),
+    });
+    let name = name.as_ref().map(|name| quote!(.name(#name)));
+    let scaling = quote!(#workers #use_gpu #backend);
+    let run = quote!(#name #resume #failure);
+    let checkpoint = checkpoint_config(krate, checkpoint);
+    let method = |name: TokenStream, ty: TokenStream, calls: TokenStream| {
+        (!calls.is_empty()).then(|| {
+            quote! {
+                fn #name() -> #krate::__private::#ty {
+                    <#krate::__private::#ty>::default() #calls
+                }
+            }
+        })
+    };
+    let scaling = method(quote!(scaling), quote!(ScalingConfig), scaling);
+    let run = method(quote!(run), quote!(RunConfig), run);
+    let checkpoint = method(quote!(checkpoint), quote!(CheckpointConfig<Self::Metrics>), checkpoint);
+    quote!(#scaling #run #checkpoint)
+}
+
 /// The calls that build what `checkpoint(…)` says. The score is a field access: a wrong name is rustc's own error there.
-fn checkpoint_config(krate: &syn::Path, checkpoint: &Checkpoint) -> TokenStream {
+fn checkpoint_config(krate: &Path, checkpoint: &Checkpoint) -> TokenStream {
     let Checkpoint { keep, score, every } = checkpoint;
     let keep = keep.as_ref().map(|keep| quote!(.keep(#keep)));
     let score = score.as_ref().map(|Score { maximize, field }| {
         let call = if *maximize { quote!(score_max) } else { quote!(score_min) };
         let span = field.span();
-        let value = quote_spanned!(span=> &metrics.#field);
+        let value = quote_spanned!(span=> &__metrics.#field);
         let score = respan(quote!(#krate::__private::ScoreValue::score), span);
-        quote!(.#call(|metrics: &Self::Metrics| #score(#value)))
+        quote!(.#call(|__metrics: &Self::Metrics| #score(#value)))
     });
     let every = every.as_ref().map(|every| match every {
         Every::Steps(steps) => quote!(.every_steps(#steps)),
-        Every::Millis(millis) => quote!(.every_time(::core::time::Duration::from_millis(#millis))),
+        Every::Millis(millis) => quote!(.every_time(#krate::__private::Duration::from_millis(#millis))),
     });
     quote!(#keep #score #every)
 }

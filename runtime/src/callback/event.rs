@@ -1,33 +1,33 @@
-//! Which parameters each event has. Generated code calls `get` and `metrics` of its event's module with each parameter's
-//! type, so that one that the event does not have is marked where it is written.
+//! Which parameters each event has. Generated code asks the event's `Has` for each parameter's type, so that one that the
+//! event does not have is marked where it is written.
 
 macro_rules! event {
     ($(#[$attribute:meta])* $event:ident: [$($parameter:ty),*], for M: [$($of_metrics:ty),*]) => {
         #[doc(hidden)]
         pub mod $event {
             #[allow(unused_imports)] // each event has a part of them
-            use super::super::{CheckpointInfo, MetricsType, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
+            use super::super::{CheckpointInfo, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
             #[allow(unused_imports)]
             use crate::metric::{Metrics, Ranks};
             #[allow(unused_imports)]
             use crate::trainer::RunFailure;
 
             $(#[$attribute])*
-            pub trait Has<'e>: Parameter<'e> {}
-
-            $(impl<'e> Has<'e> for $parameter {})*
-            $(impl<'e, M: Metrics> Has<'e> for $of_metrics {})*
-
-            /// The parameter's value.
-            pub fn get<'e, T: Has<'e>>(offer: &mut Offer<'e>) -> Option<T> {
-                T::take(offer)
+            pub trait Has<'e>: Parameter<'e> {
+                /// The parameter's value.
+                fn get(offer: &mut Offer<'e>) -> Option<Self> {
+                    offer.lend()
+                }
             }
 
-            /// The metrics in the parameter's type.
-            #[must_use]
-            pub fn metrics<'e, T: Has<'e>>() -> Option<MetricsType> {
-                T::metrics()
-            }
+            $(
+                #[diagnostic::do_not_recommend]
+                impl<'e> Has<'e> for $parameter {}
+            )*
+            $(
+                #[diagnostic::do_not_recommend]
+                impl<'e, M: Metrics> Has<'e> for $of_metrics {}
+            )*
         }
     };
 }

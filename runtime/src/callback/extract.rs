@@ -12,11 +12,39 @@ pub struct Offer<'e> {
     /// What may be changed is lent once.
     report: Option<&'e mut dyn Any>,
     shared: &'e [&'e dyn Any],
+    /// Where nothing is lent: the metrics in the types that were asked for.
+    asked: Option<Vec<MetricsType>>,
 }
 
 impl<'e> Offer<'e> {
     pub(crate) fn new(shared: &'e [&'e dyn Any]) -> Self {
-        Self { report: None, shared }
+        Self { report: None, shared, asked: None }
+    }
+
+    /// Lends nothing, and notes what is asked for.
+    pub(super) fn asking() -> Self {
+        Self { report: None, shared: &[], asked: Some(Vec::new()) }
+    }
+
+    pub(super) fn asked(self) -> Vec<MetricsType> {
+        self.asked.unwrap_or_default()
+    }
+
+    /// `None` where nothing is lent, so that the function is not called.
+    #[must_use]
+    pub fn to_call(&self) -> Option<()> {
+        self.asked.is_none().then_some(())
+    }
+
+    /// The value of a parameter.
+    pub(super) fn lend<T: Parameter<'e>>(&mut self) -> Option<T> {
+        match &mut self.asked {
+            None => T::take(self),
+            Some(asked) => {
+                asked.extend(T::metrics());
+                None
+            }
+        }
     }
 
     pub(crate) fn with_report(mut self, report: &'e mut dyn Any) -> Self {
@@ -26,7 +54,7 @@ impl<'e> Offer<'e> {
 
     /// The same for the next callback.
     pub(super) fn again(&mut self) -> Offer<'_> {
-        Offer { report: self.report.as_deref_mut(), shared: self.shared }
+        Offer { report: self.report.as_deref_mut(), shared: self.shared, asked: None }
     }
 
     fn take<T: 'static>(&mut self) -> Option<&'e mut T> {

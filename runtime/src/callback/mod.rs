@@ -70,4 +70,4 @@ pub use info::{CheckpointInfo, RunEnd, RunInfo, WorkerInfo};
 pub use registry::{Callback, Event, MetricsType};
 pub use report::{Reduced, Report};
 
-pub(crate) use registry::{Callbacks, check};
+pub(crate) use registry::{Callbacks, check, described};

@@ -1,12 +1,13 @@
 //! The binary's callbacks, and which of them run for a loop.
 
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Offer;
 use crate::error::{BoxError, Error, Result};
-use crate::trainer::registry::Registration;
+use crate::trainer::Registration;
 use crate::worker::panic_message;
 
 /// An event and the side on which it fires.
@@ -44,15 +45,15 @@ impl MetricsType {
 /// A function with `#[callback(…)]`: its entry in the binary's list.
 pub struct Callback {
     event: Event,
-    name: &'static str,
+    /// Its module and name.
+    path: &'static str,
     file: &'static str,
     line: u32,
     order: i64,
+    rank_zero: bool,
     /// The name of the only loop for which it runs.
     only: Option<&'static str>,
-    /// Those of each parameter.
-    metrics: fn() -> Vec<Option<MetricsType>>,
-    /// `None` where the event lacks a parameter.
+    /// `None` where the event lacks a parameter, or the offer only [asks](Offer::asking).
     call: fn(&mut Offer<'_>) -> Option<Result<(), BoxError>>,
 }
 
@@ -63,12 +64,18 @@ impl Callback {
     #[must_use]
     pub const fn new(
         event: Event,
-        name: &'static str,
+        path: &'static str,
         (file, line): (&'static str, u32),
-        metrics: fn() -> Vec<Option<MetricsType>>,
         call: fn(&mut Offer<'_>) -> Option<Result<(), BoxError>>,
     ) -> Self {
-        Self { event, name, file, line, order: 0, only: None, metrics, call }
+        Self { event, path, file, line, order: 0, rank_zero: false, only: None, call }
+    }
+
+    /// With `on = rank_zero`.
+    #[must_use]
+    pub const fn rank_zero(mut self) -> Self {
+        self.rank_zero = true;
+        self
     }
 
     /// With the option `order`.
@@ -87,7 +94,18 @@ impl Callback {
 
     fn fits(&self, train_loop: &str, metrics: MetricsType) -> bool {
         self.only.is_none_or(|only| only == train_loop)
-            && (self.metrics)().into_iter().flatten().all(|of_parameter| of_parameter.id == metrics.id)
+            && self.metrics().into_iter().all(|of_parameter| of_parameter.id == metrics.id)
+    }
+
+    /// Those in its parameters' types.
+    fn metrics(&self) -> Vec<MetricsType> {
+        let mut offer = Offer::asking();
+        let _ = (self.call)(&mut offer);
+        offer.asked()
+    }
+
+    fn name(&self) -> &'static str {
+        self.path.rsplit("::").next().unwrap_or(self.path)
     }
 
     fn run(&self, mut offer: Offer<'_>) -> Result<()> {
@@ -99,7 +117,7 @@ impl Callback {
             Ok(None) => "two of its parameters borrow the report".into(),
             Err(panic) => format!("it panicked: {}", panic_message(panic.as_ref())).into(),
         };
-        Err(Error::Callback { name: self.name, place: self.place(), source })
+        Err(Error::Callback { name: self.name(), place: self.place(), source })
     }
 
     fn place(&self) -> String {
@@ -107,7 +125,7 @@ impl Callback {
     }
 
     fn why_it_fits_no_loop(&self, loops: &[(&str, MetricsType)]) -> Error {
-        let named: Vec<_> = (self.metrics)().into_iter().flatten().map(|metrics| metrics.name).collect();
+        let named: Vec<_> = self.metrics().into_iter().map(|metrics| metrics.name).collect();
         let takes = match named.as_slice() {
             [] => "no metrics".to_owned(),
             [name, rest @ ..] if rest.iter().all(|other| other == name) => format!("the metrics `{name}`"),
@@ -118,7 +136,7 @@ impl Callback {
             loops.iter().map(|(name, metrics)| format!("`{name}` reports `{}`", metrics.name)).collect();
         Error::config(format!(
             "callback `{}` ({}) fits no train loop of this binary, so it would never run: it takes {takes}{only}; {}",
-            self.name,
+            self.name(),
             self.place(),
             loops.join(", ")
         ))
@@ -127,7 +145,7 @@ impl Callback {
 
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}:{}", self.name, self.file, self.line)
+        write!(f, "{}@{}:{}", self.path, self.file, self.line)
     }
 }
 
@@ -141,10 +159,32 @@ impl Callbacks {
         Self::ordered(inventory::iter::<Callback>.into_iter().filter(|callback| callback.fits(name, metrics)))
     }
 
+    /// Those that run on this rank.
+    pub(crate) fn of_rank(mut self, rank: usize) -> Self {
+        self.0.retain(|callback| rank == 0 || !callback.rank_zero);
+        self
+    }
+
     fn ordered(callbacks: impl Iterator<Item = &'static Callback>) -> Self {
         let mut callbacks: Vec<_> = callbacks.collect();
         callbacks.sort_by_key(|callback| (callback.order, callback.file, callback.line));
         Self(callbacks)
+    }
+
+    /// A callback is named by its path in errors and in the comparison of driver and workers.
+    fn check_names(&self) -> Result<()> {
+        let mut seen: HashMap<&str, &Callback> = HashMap::new();
+        for callback in &self.0 {
+            if let Some(other) = seen.insert(callback.path, callback) {
+                return Err(Error::config(format!(
+                    "two callbacks are called `{}`: {} and {}; rename one, or move it into a module",
+                    callback.path,
+                    other.place(),
+                    callback.place()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn on(&self, event: Event) -> impl Iterator<Item = &'static Callback> {
@@ -162,16 +202,24 @@ impl Callbacks {
     }
 }
 
-/// Every callback of this binary fits one of its loops, or the one that is about to run.
+/// Each callback of this binary, for [`Identity`](crate::launch::Identity).
+pub(crate) fn described() -> impl Iterator<Item = String> {
+    inventory::iter::<Callback>
+        .into_iter()
+        .map(|callback| format!("callback `{}` ({})", callback.path, callback.place()))
+}
+
+/// Every callback of this binary fits one of its loops, or the one that is about to run, and no two have one name.
 pub(crate) fn check(train_loop: &'static str, metrics: MetricsType) -> Result<()> {
-    let registered = inventory::iter::<Registration>.into_iter().map(|entry| (entry.name, (entry.metrics)()));
+    let registered = Registration::all().into_iter().map(|entry| (entry.name, (entry.metrics)()));
     let mut loops: Vec<_> = registered.collect();
     if loops.iter().all(|(name, _)| *name != train_loop) {
         loops.push((train_loop, metrics));
+        loops.sort_by_key(|(name, _)| *name);
     }
-    loops.sort_by_key(|(name, _)| *name);
-    let mut callbacks = Callbacks::ordered(inventory::iter::<Callback>.into_iter()).0.into_iter();
-    match callbacks.find(|callback| !loops.iter().any(|(name, metrics)| callback.fits(name, *metrics))) {
+    let callbacks = Callbacks::ordered(inventory::iter::<Callback>.into_iter());
+    callbacks.check_names()?;
+    match callbacks.0.iter().find(|callback| !loops.iter().any(|(name, metrics)| callback.fits(name, *metrics))) {
         Some(callback) => Err(callback.why_it_fits_no_loop(&loops)),
         None => Ok(()),
     }

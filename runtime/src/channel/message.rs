@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Token;
 use crate::checkpoint::FileEntry;
+use crate::launch::Identity;
 use crate::trainer::Every;
 
 /// From a worker.
@@ -86,6 +87,8 @@ pub(crate) enum ToWorker {
 /// Everything that a worker needs to begin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Start {
+    /// The driver's, which the worker compares with its own.
+    pub(crate) identity: Identity,
     pub(crate) loop_name: String,
     #[serde(with = "serde_bytes_vec")]
     pub(crate) config: Vec<u8>,

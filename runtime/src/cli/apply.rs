@@ -10,22 +10,22 @@ impl<L: TrainLoop> TorchTrainer<L> {
     pub fn command_line<C: Config>(mut self, cli: &Cli<C>) -> Self {
         let RunOptions { workers, gpu, storage, name, resume, max_failures } = cli.run.clone();
         if let Some(workers) = workers {
-            self.scaling.workers = workers;
+            self.scaling.workers = Some(workers.into());
         }
         if let Some(gpu) = gpu {
-            self.scaling.use_gpu = gpu;
+            self.scaling.use_gpu = Some(gpu);
         }
         if let Some(storage) = storage {
-            self.run.storage = storage;
+            self.run.storage = Some(storage);
         }
         if let Some(name) = name {
             self.run.name = Some(name);
         }
         if resume {
-            self.run.resume = Resume::Require;
+            self.run.resume = Some(Resume::Require);
         }
         if let Some(failures) = max_failures {
-            self.run.failure = FailureConfig::max_failures(failures);
+            self.run.failure = Some(FailureConfig::max_failures(failures));
         }
         self
     }
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(applied(RunOptions::default()), (scaling(), run()));
 
         let workers = RunOptions { workers: Some(0), gpu: Some(false), ..RunOptions::default() };
-        let expected = ScalingConfig::workers(0).start_timeout(Duration::from_secs(7));
+        let expected = ScalingConfig::workers(0).use_gpu(false).start_timeout(Duration::from_secs(7));
         assert_eq!(applied(workers), (expected, run()));
 
         let storage = Some(PathBuf::from("there"));

@@ -6,6 +6,8 @@ use std::io::{IsTerminal, Write as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::metric::MetricField;
+
 /// A worker's output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -18,10 +20,12 @@ pub(crate) struct Console {
     /// `None` where progress is off.
     bar: Option<ProgressBar>,
     tty: bool,
+    /// What is known of the metrics that reports hold.
+    metrics: Vec<MetricField>,
 }
 
 impl Console {
-    pub(crate) fn new(progress: bool) -> Self {
+    pub(crate) fn new(progress: bool, metrics: Vec<MetricField>) -> Self {
         let tty = progress && std::io::stderr().is_terminal();
         let bar = progress.then(|| {
             if !tty {
@@ -30,7 +34,7 @@ impl Console {
             let style = ProgressStyle::with_template("{bar:32} batch {pos}/{len}  {elapsed}  {msg}");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, tty }
+        Self { bar, tty, metrics }
     }
 
     /// Prints without tearing the bar; a closed terminal is no reason to fail.
@@ -75,7 +79,7 @@ impl Console {
 
     /// A line for a report that all ranks have made: its reduced metrics.
     pub(crate) fn report(&self, index: u64, metrics: &Value) {
-        self.note(&format!("report {:>3}{}", index + 1, fields(metrics)));
+        self.note(&format!("report {:>3}{}", index + 1, fields(metrics, &self.metrics)));
     }
 }
 
@@ -87,21 +91,34 @@ impl Drop for Console {
     }
 }
 
-/// `  name value` for each field that a line can show.
-fn fields(metrics: &Value) -> String {
+/// `  name value unit` for each field that a line can show.
+fn fields(metrics: &Value, known: &[MetricField]) -> String {
     let mut text = String::new();
-    let Value::Object(fields) = metrics else { return text };
+    append(&mut text, "", metrics, known);
+    text
+}
+
+/// Adds the fields of one struct, whose names begin with `prefix`.
+fn append(text: &mut String, prefix: &str, metrics: &Value, known: &[MetricField]) {
+    let Value::Object(fields) = metrics else { return };
     for (name, value) in fields {
+        let name = format!("{prefix}{name}");
         let shown = match value {
             Value::Number(number) if number.is_f64() => number.as_f64().map(float).unwrap_or_default(),
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             Value::String(string) => string.clone(),
-            Value::Null | Value::Array(_) | Value::Object(_) => continue,
+            Value::Object(_) => {
+                append(text, &format!("{name}."), value, known);
+                continue;
+            }
+            Value::Null | Value::Array(_) => continue,
         };
         // Writing to a string cannot fail.
         let _ = write!(text, "  {name} {shown}");
+        if let Some(unit) = known.iter().find(|field| field.name == name).and_then(|field| field.unit.as_ref()) {
+            let _ = write!(text, " {unit}");
+        }
     }
-    text
 }
 
 /// Four digits that mean something.
@@ -115,10 +132,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::metric::Reduction;
+    use crate::metric::field::Fields;
 
     #[test]
     fn a_report_is_one_line_of_what_a_line_can_show() {
         let metrics = json!({"epoch": 3, "loss": 0.123_456, "lr": 1e-5, "worst": "NaN", "curve": [1, 2]});
-        assert_eq!(fields(&metrics), "  epoch 3  loss 0.1235  lr 1.000e-5  worst NaN");
+        assert_eq!(fields(&metrics, &[]), "  epoch 3  loss 0.1235  lr 1.000e-5  worst NaN");
+        let known = Fields::default().field("speed.step", Reduction::Max, Some("ms")).done();
+        assert_eq!(fields(&json!({"speed": {"step": 12.5}}), &known), "  speed.step 12.5000 ms");
     }
 }

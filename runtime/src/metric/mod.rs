@@ -10,18 +10,30 @@
 //!     epoch: u64, // rank 0's
 //!     #[metric(reduce = mean)]
 //!     loss: f64,
+//!     #[metric(nested)]
+//!     speed: Speed,
+//! }
+//!
+//! #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
+//! struct Speed {
 //!     #[metric(reduce = sum)]
 //!     samples: u64,
+//!     #[metric(reduce = max, unit = "s")]
+//!     slowest: f64,
 //! }
 //!
 //! let ranks = vec![
-//!     EpochMetrics { epoch: 3, loss: 1.0, samples: 10 },
-//!     EpochMetrics { epoch: 3, loss: 2.0, samples: 6 },
+//!     EpochMetrics { epoch: 3, loss: 1.0, speed: Speed { samples: 10, slowest: 0.5 } },
+//!     EpochMetrics { epoch: 3, loss: 2.0, speed: Speed { samples: 6, slowest: 0.75 } },
 //! ];
 //! let run = Ranks::new(ranks).unwrap().reduce();
-//! assert_eq!((run.epoch, run.loss, run.samples), (3, 1.5, 16));
+//! assert_eq!((run.epoch, run.loss, run.speed.samples, run.speed.slowest), (3, 1.5, 16, 0.75));
+//!
+//! let slowest = EpochMetrics::fields().pop().unwrap();
+//! assert_eq!((slowest.name.as_str(), slowest.unit.as_deref()), ("speed.slowest", Some("s")));
 //! ```
 
+pub(crate) mod field;
 pub(crate) mod reduce;
 
 use serde::Serialize;
@@ -29,22 +41,42 @@ use serde::de::DeserializeOwned;
 
 pub use trainloop_macros::Metrics;
 
+pub use field::{MetricField, Reduction};
 pub use reduce::{Additive, Averaged, Ordered};
 
 /// The metrics of a train loop: what [`Context::report`](crate::worker::Context::report) takes.
 ///
 /// Derive it: `#[derive(Metrics, Serialize, Deserialize, Clone)]`. Each field's attribute names how the ranks' values
-/// become the run's: `#[metric(reduce = mean)]` (floating-point), `sum`, `min`, `max`; a field without one is rank 0's.
+/// become the run's: `#[metric(reduce = mean)]` (floating-point), `sum`, `min`, `max`, `last` (the last rank's) or `none`
+/// (rank 0's, as without one); `#[metric(nested)]` is for a struct that derives it as well, and `unit = "s"` names what the
+/// value is measured in.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be reported: it does not implement `Metrics`",
     label = "this type is used as a train loop's metrics",
     note = "add `#[derive(trainloop::Metrics, serde::Serialize, serde::Deserialize, Clone)]` to `{Self}`"
 )]
-pub trait Metrics: Serialize + DeserializeOwned + Clone + 'static {
+pub trait Metrics: MetricsValue {
     /// One value from those of all ranks.
     #[must_use]
     fn reduce(ranks: &Ranks<Self>) -> Self;
+
+    /// What is known of each field.
+    #[must_use]
+    fn fields() -> Vec<MetricField> {
+        Vec::new()
+    }
 }
+
+/// What metrics must be besides: they travel from the workers to the driver, and to disk.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be reported: it does not travel from the workers to the driver",
+    label = "serde cannot write and read it, or it cannot be cloned",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize, Clone)]` to `{Self}`"
+)]
+pub trait MetricsValue: Serialize + DeserializeOwned + Clone + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<M: Serialize + DeserializeOwned + Clone + 'static> MetricsValue for M {}
 
 impl Metrics for () {
     fn reduce(_ranks: &Ranks<Self>) -> Self {}
@@ -65,6 +97,12 @@ impl<T> Ranks<T> {
     #[must_use]
     pub fn first(&self) -> &T {
         &self.0[0]
+    }
+
+    /// The last rank's value.
+    #[must_use]
+    pub fn last(&self) -> &T {
+        &self.0[self.0.len() - 1]
     }
 
     /// The values, rank 0's first.

@@ -1,6 +1,6 @@
 //! The reductions that `#[metric(reduce = …)]` names.
 
-use super::Ranks;
+use super::{Metrics, Ranks};
 
 /// A number whose mean is a number of its kind.
 #[diagnostic::on_unimplemented(
@@ -113,6 +113,16 @@ pub fn first<M, T: Clone>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T) -> T {
     field(ranks.first()).clone()
 }
 
+/// The last rank's value of a field.
+pub fn last<M, T: Clone>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T) -> T {
+    field(ranks.last()).clone()
+}
+
+/// A field that is metrics itself, reduced as its own attributes say.
+pub fn nested<M, T: Metrics>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T) -> T {
+    T::reduce(&Ranks(ranks.iter().map(|metrics| field(metrics).clone()).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +143,13 @@ mod tests {
     fn a_mean_of_f32_is_summed_in_f64() {
         let values = Ranks::new(vec![1.0e8_f32, 1.0, -1.0e8]).unwrap();
         assert!(mean(&values, |v| *v).total_cmp(&(1.0 / 3.0)).is_eq());
+    }
+
+    #[test]
+    fn last_is_the_last_ranks_and_none_is_the_first_ones() {
+        let values = ranks(&[1.0, 2.0, 3.0]);
+        assert!(last(&values, |v| v).total_cmp(&3.0).is_eq());
+        assert!(first(&values, |v| v).total_cmp(&1.0).is_eq());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is kept of a run's checkpoints, when one is made by itself, and what happens after a failure.
+//! What is kept of a run's checkpoints, and when one is made by itself.
 
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -47,7 +47,8 @@ pub(crate) struct Every {
 }
 
 impl<M> CheckpointConfig<M> {
-    /// Every checkpoint is kept, the newest counts as the best, and none is made by itself.
+    /// Says nothing: unless the loop's attribute does, every checkpoint is kept, the newest counts as the best, and none is
+    /// made by itself.
     #[must_use]
     pub fn new() -> Self {
         Self { keep: None, score: None, every: Every::default() }
@@ -87,6 +88,18 @@ impl<M> CheckpointConfig<M> {
     pub fn every_time(mut self, time: Duration) -> Self {
         self.every.time = Some(time);
         self
+    }
+
+    /// What is said here, and of the rest what `defaults` says.
+    pub(crate) fn over(self, defaults: Self) -> Self {
+        Self {
+            keep: self.keep.or(defaults.keep),
+            score: self.score.or(defaults.score),
+            every: Every {
+                steps: self.every.steps.or(defaults.every.steps),
+                time: self.every.time.or(defaults.every.time),
+            },
+        }
     }
 
     pub(crate) fn keep_count(&self) -> Option<NonZeroUsize> {
@@ -170,57 +183,9 @@ scores!(u64; |value| value as f64);
 scores!(isize; |value| value as f64);
 scores!(usize; |value| value as f64);
 
-/// What happens after a worker has failed: by default nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FailureConfig {
-    pub(crate) max_failures: Option<u64>,
-    pub(crate) unlimited: bool,
-}
-
-impl FailureConfig {
-    /// After a failure the group starts again from the latest committed checkpoint, at most so often. There is no group with
-    /// `workers(0)`: an error of the loop then ends the run.
-    #[must_use]
-    pub fn max_failures(failures: u64) -> Self {
-        Self { max_failures: Some(failures), unlimited: false }
-    }
-
-    /// After a failure the group always starts again.
-    #[must_use]
-    pub fn unlimited() -> Self {
-        Self { max_failures: None, unlimited: true }
-    }
-
-    /// True if another start is allowed after `failures` of them.
-    pub(crate) fn allows(self, failures: u64) -> bool {
-        self.unlimited || failures <= self.max_failures.unwrap_or(0)
-    }
-}
-
-/// What happens where the storage already has a run of that name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Resume {
-    /// It is gone on with, if it has the same loop and config; otherwise it is refused, and said how they differ.
-    #[default]
-    IfExists,
-    /// It is an error.
-    Never,
-    /// There must be one.
-    Require,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_counted_exactly() {
-        let allowed = |config: FailureConfig| (1..5).take_while(|&failures| config.allows(failures)).count();
-        assert_eq!(allowed(FailureConfig::default()), 0);
-        assert_eq!(allowed(FailureConfig::max_failures(0)), 0);
-        assert_eq!(allowed(FailureConfig::max_failures(3)), 3);
-        assert_eq!(allowed(FailureConfig::unlimited()), 4);
-    }
 
     #[test]
     fn nonsense_is_refused() {

@@ -1,23 +1,29 @@
 //! The trainer: what is run, on how many workers, and what came of it.
 
 mod checkpoint_config;
-mod config;
 mod driver_events;
 mod history;
 mod in_process;
 mod outcome;
+mod parameters;
 pub(crate) mod registry;
+mod run_config;
 mod run_folder;
+mod scaling_config;
 mod session;
 mod torch_trainer;
 
 pub use crate::controller::{FailureKind, RunFailure};
-pub use checkpoint_config::{CheckpointConfig, FailureConfig, Resume, ScoreValue};
-pub use config::{RunConfig, ScalingConfig};
+pub use checkpoint_config::{CheckpointConfig, ScoreValue};
 pub use outcome::Outcome;
-pub use registry::{ContextParam, LoopConfig, LoopReturn, TrainLoop};
+#[doc(hidden)]
+pub use parameters::init_state;
+pub use parameters::{ContextParam, InitState, Lent, LoopConfig, LoopReturn};
+pub use registry::TrainLoop;
+pub use run_config::{FailureConfig, Resume, RunConfig};
+pub use scaling_config::{Backend, ScalingConfig, Workers};
 pub use torch_trainer::TorchTrainer;
 
 pub(crate) use checkpoint_config::Every;
-pub(crate) use registry::find;
+pub(crate) use registry::{Registration, find};
 pub(crate) use run_folder::unix_now;

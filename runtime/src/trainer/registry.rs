@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::CheckpointConfig;
+use super::{CheckpointConfig, LoopConfig, RunConfig, ScalingConfig};
 use crate::callback::MetricsType;
 use crate::channel::encode;
-use crate::error::{BoxError, Result};
+use crate::error::{BoxError, Error, Result};
 use crate::metric::Metrics;
 use crate::strategy::Strategy;
-use crate::worker::Context;
+use crate::worker::{Context, Seat};
 
 /// A function with `#[train_loop]`, as a type of the same name.
 #[diagnostic::on_unimplemented(
@@ -29,6 +29,18 @@ pub trait TrainLoop: 'static {
     /// The attribute's `strategy`.
     const STRATEGY: Strategy;
 
+    /// The attribute's `workers`, `use_gpu` and `backend`.
+    #[must_use]
+    fn scaling() -> ScalingConfig {
+        ScalingConfig::default()
+    }
+
+    /// The attribute's `name`, `resume` and `failure(…)`.
+    #[must_use]
+    fn run() -> RunConfig {
+        RunConfig::default()
+    }
+
     /// The attribute's `checkpoint(…)`.
     #[must_use]
     fn checkpoint() -> CheckpointConfig<Self::Metrics> {
@@ -42,69 +54,34 @@ pub trait TrainLoop: 'static {
     fn call(ctx: &mut Context<Self::Metrics>, config: Self::Config) -> Result<Self::Output, BoxError>;
 }
 
-/// A train loop's config: it travels to the workers, so it is `Serialize` and `DeserializeOwned`.
-pub trait LoopConfig: Serialize + DeserializeOwned + 'static {}
-
-impl<C: Serialize + DeserializeOwned + 'static> LoopConfig for C {}
-
-/// A train loop's first parameter: `&mut Context<M>`, also through a type alias.
-#[diagnostic::on_unimplemented(
-    message = "a train loop's first parameter is `&mut Context<M>`, not `{Self}`",
-    label = "expected `&mut trainloop::worker::Context<M>`"
-)]
-pub trait ContextParam {
-    /// The `M`.
-    type Metrics: Metrics;
-}
-
-impl<M: Metrics> ContextParam for &mut Context<M> {
-    type Metrics = M;
-}
-
-/// What a train loop may return: a `Result` with any error and any value that serde can write and read.
-#[diagnostic::on_unimplemented(
-    message = "a train loop cannot return `{Self}`",
-    label = "expected a `Result` whose value serde can write and read",
-    note = "return `trainloop::Result<()>`, or a `Result` with an error that converts into `Box<dyn Error + Send + Sync>`"
-)]
-pub trait LoopReturn {
-    /// The value.
-    type Output: Serialize + DeserializeOwned + 'static;
-
-    /// With the error boxed.
-    ///
-    /// # Errors
-    /// The loop's own.
-    fn into_result(self) -> Result<Self::Output, BoxError>;
-}
-
-impl<T: Serialize + DeserializeOwned + 'static, E: Into<BoxError>> LoopReturn for Result<T, E> {
-    type Output = T;
-
-    fn into_result(self) -> Result<T, BoxError> {
-        self.map_err(Into::into)
-    }
-}
-
 /// A train loop's entry in the binary's list, where a worker looks it up.
 pub struct Registration {
     pub(crate) name: &'static str,
+    file: &'static str,
+    line: u32,
     /// What it reports.
     pub(crate) metrics: fn() -> MetricsType,
-    pub(crate) run: fn(crate::worker::Seat) -> Result<Vec<u8>, BoxError>,
+    pub(crate) run: fn(Seat) -> Result<Vec<u8>, BoxError>,
 }
 
 impl Registration {
-    /// The entry of `L`.
+    /// The entry of `L`, which is written there.
     #[must_use]
-    pub const fn of<L: TrainLoop>() -> Self {
-        Self { name: L::NAME, metrics: MetricsType::of::<L::Metrics>, run: run::<L> }
+    pub const fn of<L: TrainLoop>((file, line): (&'static str, u32)) -> Self {
+        Self { name: L::NAME, file, line, metrics: MetricsType::of::<L::Metrics>, run: run::<L> }
+    }
+
+    /// Every loop of this binary, by name.
+    pub(crate) fn all() -> Vec<&'static Self> {
+        let mut all: Vec<_> = inventory::iter::<Self>.into_iter().collect();
+        all.sort_by_key(|entry| (entry.name, entry.file, entry.line));
+        all
     }
 }
 
 inventory::collect!(Registration);
 
-fn run<L: TrainLoop>(seat: crate::worker::Seat) -> Result<Vec<u8>, BoxError> {
+fn run<L: TrainLoop>(seat: Seat) -> Result<Vec<u8>, BoxError> {
     let config = seat.config()?;
     let mut ctx = Context::new(seat);
     let output = L::call(&mut ctx, config)?;
@@ -112,6 +89,49 @@ fn run<L: TrainLoop>(seat: crate::worker::Seat) -> Result<Vec<u8>, BoxError> {
 }
 
 /// The train loop of that name in this binary.
-pub(crate) fn find(name: &str) -> Option<&'static Registration> {
-    inventory::iter::<Registration>.into_iter().find(|registration| registration.name == name)
+///
+/// # Errors
+/// Where there is none: those that there are, and how one is lost.
+pub(crate) fn find(name: &str) -> Result<&'static Registration> {
+    let all = Registration::all();
+    let found = all.iter().find(|entry| entry.name == name).copied();
+    found.ok_or_else(|| unknown(name, &all.iter().map(|entry| entry.name).collect::<Vec<_>>()))
+}
+
+fn unknown(name: &str, known: &[&str]) -> Error {
+    let known = match known {
+        [] => "it has none".to_owned(),
+        known => format!("it has `{}`", known.join("`, `")),
+    };
+    let krate = name.split("::").next().unwrap_or(name);
+    Error::config(format!(
+        "this binary has no train loop `{name}`; {known}; the linker leaves out a crate that nothing names, so write \
+         `use {krate} as _;` in `main`'s file if the loop is in another crate, and `#[train_loop]` above it"
+    ))
+}
+
+/// No two loops of this binary have one name, by which a worker finds them.
+pub(crate) fn check() -> Result<()> {
+    let all = Registration::all();
+    match all.iter().zip(all.iter().skip(1)).find(|(one, next)| one.name == next.name) {
+        Some((one, next)) => Err(Error::config(format!(
+            "two train loops are called `{}`: {}:{} and {}:{}; a worker finds a loop by its name, so rename one, or move it \
+             into a module",
+            one.name, one.file, one.line, next.file, next.line
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown;
+
+    #[test]
+    fn an_unknown_loop_names_those_that_there_are() {
+        let error = unknown("models::vision::train", &["main::a", "main::b"]).to_string();
+        assert!(error.contains("no train loop `models::vision::train`; it has `main::a`, `main::b`"), "{error}");
+        assert!(error.contains("`use models as _;`"), "{error}");
+        assert!(unknown("a::b", &[]).to_string().contains("it has none"));
+    }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Resume;
 use crate::error::{Error, Result};
+use crate::metric::MetricField;
 
 /// The folder of a run, made whole or not at all.
 ///
@@ -40,18 +41,22 @@ pub(crate) struct Record {
     /// The version that made it.
     pub(crate) trainloop: String,
     pub(crate) config: Value,
+    /// What its reports hold.
+    #[serde(default)]
+    pub(crate) metrics: Vec<MetricField>,
 }
 
 const FORMAT: u32 = 1;
 
 impl Record {
-    pub(crate) fn new(train_loop: &str, config: Value) -> Self {
+    pub(crate) fn new(train_loop: &str, config: Value, metrics: Vec<MetricField>) -> Self {
         Self {
             format: FORMAT,
             train_loop: train_loop.to_owned(),
             started_unix: unix_now() as u64,
             trainloop: env!("CARGO_PKG_VERSION").to_owned(),
             config,
+            metrics,
         }
     }
 
@@ -297,7 +302,7 @@ mod tests {
     use super::*;
 
     fn record(config: Value) -> Record {
-        Record::new("test::train", config)
+        Record::new("test::train", config, Vec::new())
     }
 
     fn open(storage: &Path, resume: Resume, config: Value) -> Result<RunFolder> {

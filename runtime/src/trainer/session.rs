@@ -17,6 +17,7 @@ use crate::channel::{Start, decode, encode};
 use crate::checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
 use crate::controller::{self, Beginning, Ended, Job, Ledger, OnCheckpoint, Reduce, Reduced, Reports, record};
 use crate::error::{BoxError, Error, Result, with_causes};
+use crate::launch::Identity;
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
@@ -34,6 +35,8 @@ pub(super) struct Session<'a, L: TrainLoop> {
 /// What a generation begins from.
 struct Origin {
     generation: u64,
+    /// 0 where the loop runs in this process.
+    workers: usize,
     /// The checkpoint's index and folder.
     checkpoint: Option<(u64, PathBuf)>,
     next_checkpoint: u64,
@@ -42,9 +45,15 @@ struct Origin {
     committed: Vec<Ranked>,
 }
 
+impl Origin {
+    fn world_size(&self) -> usize {
+        self.workers.max(1)
+    }
+}
+
 impl<'a, L: TrainLoop> Session<'a, L> {
     pub(super) fn new(trainer: &'a TorchTrainer<L>, folder: RunFolder, name: String, config: Vec<u8>) -> Result<Self> {
-        let console = Rc::new(Console::new(trainer.run.progress));
+        let console = Rc::new(Console::new(trainer.run.shows_progress(), L::Metrics::fields()));
         // A run that is gone on with and has nothing left to do still has its metrics.
         let last = history::reduced(&folder.reports())?.pop();
         let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
@@ -56,7 +65,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let mut run = RunInfo {
             name: self.name.clone(),
             path: self.folder.path().to_owned(),
-            world_size: self.world_size(),
+            world_size: origin.world_size(),
             generation: origin.generation,
             restarts: 0,
         };
@@ -76,7 +85,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 ended_or_error => return ended_or_error,
             };
             self.events.exception(run, &failure);
-            if !self.trainer.run.failure.allows(run.restarts + 1) {
+            if !self.trainer.run.on_failure().allows(run.restarts + 1) {
                 return Err(Error::Run(failure));
             }
             if let Some((before, last)) = &last_failure
@@ -91,6 +100,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             last_failure = Some((checkpoint, failure));
             origin = self.origin()?;
             run.generation = origin.generation;
+            run.world_size = origin.world_size();
         }
     }
 
@@ -131,6 +141,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         }
         Ok(Origin {
             generation,
+            workers: self.trainer.scaling.next_generation()?,
             reports: latest.as_ref().map_or(0, |(_, _, manifest)| manifest.report),
             checkpoint: latest.map(|(index, folder, _)| (index, folder)),
             next_checkpoint: highest_index(run)?.map_or(0, |index| index + 1),
@@ -138,12 +149,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         })
     }
 
-    fn world_size(&self) -> usize {
-        self.trainer.scaling.workers.max(1)
-    }
-
     fn generation(&self, origin: &Origin, run: &RunInfo) -> Result<Ended> {
-        let world_size = self.world_size();
+        let world_size = origin.world_size();
         let reduce = reduce_and_report(Rc::clone(&self.events), run.clone(), self.trainer.checkpoint.clone());
         let reports = Reports::open(&self.folder.reports(), world_size, origin.generation, origin.reports, reduce)?;
         let beginning = Beginning {
@@ -159,11 +166,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             Box::new(move |committed, reported| events.checkpoint(&run, committed, reported))
         };
         let ledger = Ledger::new(beginning, reports, on_checkpoint);
-        if self.trainer.scaling.workers == 0 {
-            self.run_here(origin, run, ledger)
-        } else {
-            self.run_workers(origin, ledger)
-        }
+        if origin.workers == 0 { self.run_here(origin, run, ledger) } else { self.run_workers(origin, ledger) }
     }
 
     fn run_workers(&self, origin: &Origin, ledger: Ledger) -> Result<Ended> {
@@ -176,15 +179,16 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let local = self.folder.make_local()?;
         controller::run(Job {
             start: Start {
+                identity: Identity::of_this_process()?,
                 loop_name: L::NAME.to_owned(),
                 config: self.config.clone(),
-                world_size: scaling.workers,
+                world_size: origin.workers,
                 local_rank: 0,
                 generation: origin.generation,
                 store: text(local.path().join("store"))?,
-                use_gpu: scaling.use_gpu,
+                use_gpu: scaling.uses_gpu(),
                 ddp: L::STRATEGY == Strategy::Ddp,
-                collective_timeout_ms: scaling.collective_timeout.as_millis() as u64,
+                collective_timeout_ms: scaling.collective_within().as_millis() as u64,
                 run_name: self.name.clone(),
                 run: text(self.folder.path().to_owned())?,
                 checkpoint: origin.checkpoint.as_ref().map(|(_, folder)| text(folder.clone())).transpose()?,
@@ -192,7 +196,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 reports: origin.reports,
                 every: self.trainer.checkpoint.every(),
             },
-            start_timeout: scaling.start_timeout,
+            start_timeout: scaling.start_within(),
             logs: &self.folder.logs(),
             run: self.folder.path(),
             ledger,
@@ -210,7 +214,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             local_rank: 0,
             world_size: 1,
             run_name: self.name.clone(),
-            device: if self.trainer.scaling.use_gpu { Device::Cuda(0) } else { Device::Cpu },
+            device: if self.trainer.scaling.uses_gpu() { Device::Cuda(0) } else { Device::Cpu },
             ddp: false,
             group: None,
             link: Rc::clone(&link) as Rc<dyn Link>,

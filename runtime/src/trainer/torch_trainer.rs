@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::registry::{TrainLoop, find};
+use super::registry::{self, TrainLoop};
 use super::run_folder::{Record, RunFolder, default_name};
 use super::session::Session;
 use super::{CheckpointConfig, Outcome, RunConfig, ScalingConfig};
@@ -10,6 +10,7 @@ use crate::callback::{self, MetricsType};
 use crate::channel::encode;
 use crate::controller::record;
 use crate::error::{Error, Result};
+use crate::metric::Metrics;
 use crate::strategy::Strategy;
 
 /// Runs a train loop: `TorchTrainer::<train>::new(config)`, where `train` is the function with `#[train_loop]`.
@@ -25,26 +26,26 @@ pub struct TorchTrainer<L: TrainLoop> {
 }
 
 impl<L: TrainLoop> TorchTrainer<L> {
-    /// A run of `L` with this config, in the calling process until [`scaling`](Self::scaling) says otherwise.
+    /// A run of `L` with this config, as the loop's attribute says: its options are the defaults of what follows.
     pub fn new(config: L::Config) -> Self {
-        Self { config, scaling: ScalingConfig::default(), run: RunConfig::default(), checkpoint: L::checkpoint() }
+        Self { config, scaling: L::scaling(), run: L::run(), checkpoint: L::checkpoint() }
     }
 
-    /// How many workers, on what.
+    /// How many workers, on what; what it does not say stays as it was.
     pub fn scaling(mut self, scaling: ScalingConfig) -> Self {
-        self.scaling = scaling;
+        self.scaling = scaling.over(self.scaling);
         self
     }
 
-    /// Where the run is kept, and under what name.
+    /// Where the run is kept, and under what name; what it does not say stays as it was.
     pub fn run(mut self, run: RunConfig) -> Self {
-        self.run = run;
+        self.run = run.over(self.run);
         self
     }
 
-    /// Which checkpoints are kept, and when one is made by itself; replaces what the attribute says.
+    /// Which checkpoints are kept, and when one is made by itself; what it does not say stays as it was.
     pub fn checkpoint(mut self, checkpoint: CheckpointConfig<L::Metrics>) -> Self {
-        self.checkpoint = checkpoint;
+        self.checkpoint = checkpoint.over(self.checkpoint);
         self
     }
 
@@ -62,8 +63,8 @@ impl<L: TrainLoop> TorchTrainer<L> {
         self.validate()?;
         let config = encode(&self.config, "write the config for the workers")?;
         let name = self.run.name.clone().unwrap_or_else(|| default_name(L::NAME));
-        let folder =
-            RunFolder::open(&self.run.storage, &name, self.run.resume, &Record::new(L::NAME, record(&config)?))?;
+        let about = Record::new(L::NAME, record(&config)?, L::Metrics::fields());
+        let folder = RunFolder::open(self.run.folder_of_runs(), &name, self.run.on_existing(), &about)?;
         Session::new(&self, folder, name, config)?.run(began)
     }
 
@@ -78,8 +79,9 @@ impl<L: TrainLoop> TorchTrainer<L> {
                  `#[trainloop::main]` above `fn main`",
             ));
         }
+        registry::check()?;
         callback::check(L::NAME, MetricsType::of::<L::Metrics>())?;
-        if self.scaling.workers == 0 {
+        if self.scaling.asked().most() == 0 {
             return Ok(());
         }
         if !crate::__private::main_is_ours() {
@@ -88,16 +90,13 @@ impl<L: TrainLoop> TorchTrainer<L> {
                  `#[trainloop::main]` above `fn main`, or run in this process with `ScalingConfig::workers(0)`",
             ));
         }
-        if self.scaling.workers > 1 && L::STRATEGY == Strategy::Single {
+        if self.scaling.asked().most() > 1 && L::STRATEGY == Strategy::Single {
             return Err(Error::config(format!(
                 "`{}` has `strategy = single`, which is for one worker, and {} are asked for; use `strategy = ddp`",
                 L::NAME,
-                self.scaling.workers
+                self.scaling.asked().most()
             )));
         }
-        if find(L::NAME).is_none() {
-            return Err(Error::config(format!("the train loop `{}` is not registered in this binary", L::NAME)));
-        }
-        Ok(())
+        registry::find(L::NAME).map(|_| ())
     }
 }

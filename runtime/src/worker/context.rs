@@ -260,7 +260,7 @@ impl<M> Context<M> {
             values.all_reduce(group, op, Device::Cpu)
         })?;
         if stop || save || steps.is_some_and(|steps| self.steps.get().is_multiple_of(steps)) {
-            self.save(None, &state, stop)?;
+            self.save(None, state, stop)?;
         }
         Ok(())
     }
@@ -334,18 +334,17 @@ impl<M: Metrics> Context<M> {
     }
 
     /// Reports metrics together with a checkpoint: of a state, `ctx.report_with(metrics, &state)`, or of
-    /// [`Files`](super::Files) of one's own. Collective: every rank calls it for the same reports, and it returns when the
+    /// [`Files`](super::Files) of one's own, `ctx.report_with(metrics, &Files::of(directory))`. Collective: every rank calls it for the same reports, and it returns when the
     /// checkpoint is committed, which is when it exists; killed before, the run has the one before.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where a rank could not write its part, two ranks gave a file of one
     /// name, or the disk is full: older checkpoints are whole. [`Error::Stopped`](crate::Error::Stopped) where the run is to
     /// stop.
-    #[allow(clippy::needless_pass_by_value)] // `&state` and `Files` are given alike
-    pub fn report_with(&mut self, metrics: M, source: impl CheckpointSource) -> Result<()> {
+    pub fn report_with<S: CheckpointSource>(&mut self, metrics: M, source: &S) -> Result<()> {
         let bytes = self.finish(metrics, true)?;
         self.announce_stops()?;
-        self.save(Some(bytes), &source, false)
+        self.save(Some(bytes), source, false)
     }
 }
 

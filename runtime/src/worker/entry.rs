@@ -19,7 +19,7 @@ use crate::c10d::{FileStore, Interface, ProcessGroup};
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
-use crate::launch::Invitation;
+use crate::launch::{Identity, Invitation};
 use crate::trainer::find;
 
 /// The invitation that the launcher gave this process, if it is a worker.
@@ -96,12 +96,8 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
     note_panic_locations();
     let stopped = Rc::new(Cell::new(None));
     let run = || -> Result<Vec<u8>, BoxError> {
-        let registration = find(&start.loop_name).ok_or_else(|| {
-            Error::config(format!(
-                "this binary has no train loop named {}; was it rebuilt while the run started?",
-                start.loop_name
-            ))
-        })?;
+        start.identity.check(&Identity::of_this_process()?)?;
+        let registration = find(&start.loop_name)?;
         let seat = Seat::new(SeatParts {
             config: start.config.clone(),
             rank,
@@ -117,7 +113,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             next_checkpoint: start.next_checkpoint,
             reports: start.reports,
             every: start.every,
-            callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()),
+            callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
         (registration.run)(seat)

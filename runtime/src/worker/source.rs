@@ -7,12 +7,12 @@ use crate::checkpoint::{FileEntry, Staging};
 use crate::error::Result;
 use crate::state::{self, Saved, TrainState};
 
-/// What [`Context::report_with`](super::Context::report_with) takes beside the metrics: a reference to a [`TrainState`], or
+/// What [`Context::report_with`](super::Context::report_with) takes beside the metrics, by reference: a [`TrainState`], or
 /// [`Files`].
 #[diagnostic::on_unimplemented(
     message = "a checkpoint cannot be made from `{Self}`",
-    label = "neither a `&TrainState` nor `Files`",
-    note = "pass `&state`, where `state` derives `trainloop::TrainState`, or `Files::of(directory)`"
+    label = "neither a `TrainState` nor `Files`",
+    note = "pass `&state`, where `state` derives `trainloop::TrainState`, or `&Files::of(directory)`"
 )]
 pub trait CheckpointSource {
     /// Writes this rank's part.
@@ -28,10 +28,11 @@ pub struct Place<'a> {
     pub(super) files: Vec<FileEntry>,
 }
 
-impl<S: TrainState> CheckpointSource for &S {
+#[diagnostic::do_not_recommend]
+impl<S: TrainState> CheckpointSource for S {
     fn write(&self, place: &mut Place<'_>) -> Result<()> {
         let Place { staging, saved, files } = place;
-        state::save(*self, *saved, |name, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>| {
+        state::save(self, *saved, |name, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>| {
             files.push(staging.write_file(name, saved.rank, fill)?);
             Ok(())
         })

@@ -129,7 +129,7 @@ fn perform(ctx: &mut Context<Value1>, act: &Act) -> Result<()> {
                 fs::create_dir_all(path.parent().unwrap_or(&folder))?;
                 fs::write(path, vec![b'x'; *bytes])?;
             }
-            ctx.report_with(metrics(value)?, if files.is_empty() { Files::none() } else { Files::of(folder) })
+            ctx.report_with(metrics(value)?, &if files.is_empty() { Files::none() } else { Files::of(folder) })
         }
         Act::State(value) => {
             let state = Plain { model: model(ctx, 2)?, count: 7 };

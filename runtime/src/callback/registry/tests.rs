@@ -1,20 +1,34 @@
+use serde::{Deserialize, Serialize};
+
 use super::*;
-use crate::callback::{Report, WorkerInfo, worker_report};
+use crate::callback::worker_report::Has;
+use crate::callback::{Report, WorkerInfo};
+use crate::metric::Metrics;
 
-const fn callback(name: &'static str, line: u32) -> Callback {
-    Callback::new(Event::WorkerReport, name, ("src/main.rs", line), no_metrics, succeeds)
+#[derive(Metrics, Serialize, Deserialize, Clone)]
+#[metric(crate = crate)]
+struct Other;
+
+const fn callback(path: &'static str, line: u32) -> Callback {
+    Callback::new(Event::WorkerReport, path, ("src/main.rs", line), succeeds)
 }
 
-fn no_metrics() -> Vec<Option<MetricsType>> {
-    vec![worker_report::metrics::<&WorkerInfo>()]
+fn takes_info(offer: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
+    let info = <&WorkerInfo as Has<'_>>::get(offer);
+    offer.to_call()?;
+    info.map(|_| Ok(()))
 }
 
-fn u8_metrics() -> Vec<Option<MetricsType>> {
-    vec![Some(MetricsType::of::<u8>()), None]
+fn takes_units(offer: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
+    let (report, _) = (<&Report<()> as Has<'_>>::get(offer), <&WorkerInfo as Has<'_>>::get(offer));
+    offer.to_call()?;
+    report.map(|_| Ok(()))
 }
 
-fn mixed_metrics() -> Vec<Option<MetricsType>> {
-    vec![Some(MetricsType::of::<u8>()), Some(MetricsType::of::<u16>())]
+fn takes_both(offer: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
+    let _ = (<&Report<()> as Has<'_>>::get(offer), <&Report<Other> as Has<'_>>::get(offer));
+    offer.to_call()?;
+    Some(Ok(()))
 }
 
 #[allow(clippy::unnecessary_wraps)] // as generated code
@@ -23,14 +37,14 @@ fn succeeds(_: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
 }
 
 fn adds_one(offer: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
-    let report = worker_report::get::<&mut Report<()>>(offer)?;
+    let report = <&mut Report<()> as Has<'_>>::get(offer)?;
     *report = Report::new((), report.index() + 1, 0, false);
     Some(Ok(()))
 }
 
 fn borrows_twice(offer: &mut Offer<'_>) -> Option<Result<(), BoxError>> {
-    worker_report::get::<&mut Report<()>>(offer)?;
-    worker_report::get::<&mut Report<()>>(offer)?;
+    <&mut Report<()> as Has<'_>>::get(offer)?;
+    <&mut Report<()> as Has<'_>>::get(offer)?;
     Some(Ok(()))
 }
 
@@ -49,33 +63,50 @@ fn with(call: fn(&mut Offer<'_>) -> Option<Result<(), BoxError>>) -> Callbacks {
 
 #[test]
 fn a_callback_fits_loops_with_its_metrics_and_only_the_named_one() {
-    static ANY: Callback = callback("any", 1);
-    static OF_U8: Callback = Callback { metrics: u8_metrics, ..callback("of_u8", 2) };
+    static ANY: Callback = Callback { call: takes_info, ..callback("any", 1) };
+    static OF_UNITS: Callback = Callback { call: takes_units, ..callback("main::of_units", 2) };
     static ONLY: Callback = callback("only", 3).only("train");
-    static MIXED: Callback = Callback { metrics: mixed_metrics, ..callback("mixed", 4) };
-    let (u8s, u16s) = (MetricsType::of::<u8>(), MetricsType::of::<u16>());
+    static MIXED: Callback = Callback { call: takes_both, ..callback("mixed", 4) };
+    let (units, others) = (MetricsType::of::<()>(), MetricsType::of::<Other>());
     for (callback, expected) in [
         (&ANY, [true, true, true]),
-        (&OF_U8, [true, false, true]),
+        (&OF_UNITS, [true, false, true]),
         (&ONLY, [true, true, false]),
         (&MIXED, [false, false, false]),
     ] {
         let fits =
-            [("train", u8s), ("train", u16s), ("other", u8s)].map(|(name, metrics)| callback.fits(name, metrics));
+            [("train", units), ("train", others), ("other", units)].map(|(name, metrics)| callback.fits(name, metrics));
         assert_eq!(fits, expected, "{callback:?}");
     }
-    let error = OF_U8.why_it_fits_no_loop(&[("train", u16s)]).to_string();
-    assert!(error.starts_with("callback `of_u8` (src/main.rs:2) fits no train loop"), "{error}");
-    assert!(error.contains("the metrics `u8`; `train` reports `u16`"), "{error}");
-    let error = MIXED.why_it_fits_no_loop(&[("train", u8s)]).to_string();
+    let error = OF_UNITS.why_it_fits_no_loop(&[("train", others)]).to_string();
+    assert!(error.starts_with("callback `of_units` (src/main.rs:2) fits no train loop"), "{error}");
+    assert!(error.contains("the metrics `()`; `train` reports `"), "{error}");
+    let error = MIXED.why_it_fits_no_loop(&[("train", units)]).to_string();
     assert!(error.contains("metrics of several types"), "{error}");
+}
+
+#[test]
+fn one_of_rank_zero_runs_on_no_other() {
+    static ALL: [Callback; 2] = [callback("everywhere", 1), callback("first_rank", 2).rank_zero()];
+    let names = |rank| -> Vec<_> {
+        Callbacks::ordered(ALL.iter()).of_rank(rank).0.iter().map(|callback| callback.name()).collect()
+    };
+    assert_eq!((names(0), names(1)), (vec!["everywhere", "first_rank"], vec!["everywhere"]));
+}
+
+#[test]
+fn two_of_one_name_are_told_with_their_places() {
+    static ALL: [Callback; 3] = [callback("main::note", 3), callback("main::other", 5), callback("main::note", 7)];
+    let error = Callbacks::ordered(ALL.iter()).check_names().unwrap_err().to_string();
+    assert!(error.contains("`main::note`: src/main.rs:3 and src/main.rs:7"), "{error}");
+    Callbacks::ordered(ALL[..2].iter()).check_names().unwrap();
 }
 
 #[test]
 fn the_order_is_the_option_then_the_file_then_the_line() {
     static ALL: [Callback; 4] =
         [callback("late", 1).order(1), callback("second", 20), callback("first", 3), callback("early", 30).order(-1)];
-    let names: Vec<_> = Callbacks::ordered(ALL.iter()).0.iter().map(|callback| callback.name).collect();
+    let names: Vec<_> = Callbacks::ordered(ALL.iter()).0.iter().map(|callback| callback.name()).collect();
     assert_eq!(names, ["early", "first", "second", "late"]);
 }
 

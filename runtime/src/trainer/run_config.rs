@@ -1,0 +1,188 @@
+//! Where a run is kept, under what name, and what happens where there is one already, or it fails.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Where a run is kept, and under what name.
+///
+/// What is not said here stays as the loop's attribute says, and without that as described at each method.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunConfig {
+    pub(crate) name: Option<String>,
+    pub(crate) storage: Option<PathBuf>,
+    pub(crate) progress: Option<bool>,
+    pub(crate) resume: Option<Resume>,
+    pub(crate) failure: Option<FailureConfig>,
+}
+
+impl RunConfig {
+    /// A run called `name`: the name of its folder in the storage.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..Self::default() }
+    }
+
+    /// The run's name: the name of its folder in the storage. Without one it is made from the loop's name and the time.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The folder in which runs are kept; `runs` unless said otherwise.
+    #[must_use]
+    pub fn storage(mut self, folder: impl AsRef<Path>) -> Self {
+        self.storage = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// What happens where the storage already has a run of that name; it is gone on with unless said otherwise.
+    #[must_use]
+    pub fn resume(mut self, resume: Resume) -> Self {
+        self.resume = Some(resume);
+        self
+    }
+
+    /// What happens after a worker has failed; nothing more unless said otherwise.
+    #[must_use]
+    pub fn failure(mut self, failure: FailureConfig) -> Self {
+        self.failure = Some(failure);
+        self
+    }
+
+    /// Shows a line for each report, and a bar where standard error is a terminal; on unless said otherwise. The workers'
+    /// own output is shown either way.
+    #[must_use]
+    pub fn progress(mut self, progress: bool) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// What is said here, and of the rest what `defaults` says.
+    pub(crate) fn over(self, defaults: Self) -> Self {
+        Self {
+            name: self.name.or(defaults.name),
+            storage: self.storage.or(defaults.storage),
+            progress: self.progress.or(defaults.progress),
+            resume: self.resume.or(defaults.resume),
+            failure: self.failure.or(defaults.failure),
+        }
+    }
+
+    pub(crate) fn folder_of_runs(&self) -> &Path {
+        self.storage.as_deref().unwrap_or(Path::new("runs"))
+    }
+
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.progress.unwrap_or(true)
+    }
+
+    pub(crate) fn on_existing(&self) -> Resume {
+        self.resume.unwrap_or_default()
+    }
+
+    pub(crate) fn on_failure(&self) -> FailureConfig {
+        self.failure.unwrap_or_default()
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Some(name) = &self.name else {
+            if self.on_existing() == Resume::Require {
+                return Err(Error::config(
+                    "`Resume::Require` (`--resume`) goes on with a run by its name, and there is none; give it (`--name`)",
+                ));
+            }
+            return Ok(());
+        };
+        let reason = if name.is_empty() {
+            "is empty"
+        } else if name.contains(['/', '\\']) {
+            "has a path separator"
+        } else if name.starts_with('.') {
+            "begins with a dot"
+        } else if name.contains(char::is_control) {
+            "has a control character"
+        } else if name.len() > 200 {
+            "is longer than 200 bytes"
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(format!(
+            "the run name {name:?} {reason}; it is the name of one folder, so use letters, digits, `-` and `_` \
+             (the folder around it is the storage)"
+        )))
+    }
+}
+
+/// What happens after a worker has failed: by default nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FailureConfig {
+    pub(crate) max_failures: Option<u64>,
+    pub(crate) unlimited: bool,
+}
+
+impl FailureConfig {
+    /// After a failure the group starts again from the latest committed checkpoint, at most so often. There is no group with
+    /// `workers(0)`: an error of the loop then ends the run.
+    #[must_use]
+    pub fn max_failures(failures: u64) -> Self {
+        Self { max_failures: Some(failures), unlimited: false }
+    }
+
+    /// After a failure the group always starts again.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self { max_failures: None, unlimited: true }
+    }
+
+    /// True if another start is allowed after `failures` of them.
+    pub(crate) fn allows(self, failures: u64) -> bool {
+        self.unlimited || failures <= self.max_failures.unwrap_or(0)
+    }
+}
+
+/// What happens where the storage already has a run of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resume {
+    /// It is gone on with, if it has the same loop and config; otherwise it is refused, and said how they differ.
+    #[default]
+    IfExists,
+    /// It is an error.
+    Never,
+    /// There must be one.
+    Require,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_exactly() {
+        let allowed = |config: FailureConfig| (1..5).take_while(|&failures| config.allows(failures)).count();
+        assert_eq!(allowed(FailureConfig::default()), 0);
+        assert_eq!(allowed(FailureConfig::max_failures(0)), 0);
+        assert_eq!(allowed(FailureConfig::max_failures(3)), 3);
+        assert_eq!(allowed(FailureConfig::unlimited()), 4);
+    }
+
+    #[test]
+    fn what_is_said_later_counts_and_the_rest_stays() {
+        let defaults = RunConfig::named("a").resume(Resume::Never);
+        assert_eq!(RunConfig::named("b").over(defaults), RunConfig::named("b").resume(Resume::Never));
+    }
+
+    #[test]
+    fn names_that_are_no_folder_are_refused() {
+        for name in ["", "a/b", "a\\b", "..", ".hidden", "a\nb", &"x".repeat(201)] {
+            let error = RunConfig::named(name).validate().unwrap_err().to_string();
+            assert!(error.contains("the run name"), "{error}");
+        }
+        RunConfig::named("digits-2.1_ä").validate().unwrap();
+        RunConfig::default().validate().unwrap();
+        RunConfig::named("digits").resume(Resume::Require).validate().unwrap();
+        let error = RunConfig::default().resume(Resume::Require).validate().unwrap_err().to_string();
+        assert!(error.contains("--name"), "{error}");
+    }
+}
