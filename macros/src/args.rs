@@ -1,6 +1,7 @@
 //! The options of attributes: `name`, `name = value` or `name(options)`, with a comma between.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Token};
@@ -157,7 +158,9 @@ impl Options {
         };
         let place = values.iter().position(|value| *value == written);
         if place.is_none() {
-            report.at(value, format!("there is no such {name}{}", suggestion(&written, values)));
+            let mend = suggestion(&written, values);
+            let written = value.to_token_stream();
+            report.at(value, format!("`{name}` cannot be `{written}`{mend}"));
         }
         place
     }
@@ -209,20 +212,24 @@ fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Optio
     (distance <= 1.max(name.len() / 3)).then_some(name)
 }
 
-/// Levenshtein's distance.
+/// How many letters were left out, put in, replaced or exchanged with their neighbour: Levenshtein's distance with
+/// Damerau's transpositions.
 fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for i in 1..=left.len() {
+        let mut row = vec![i];
+        for j in 1..=right.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -235,7 +242,7 @@ mod tests {
         assert_eq!(nearest("stratgey", names), Some("strategy"));
         assert_eq!(nearest("crat", names), Some("crate"));
         assert_eq!(nearest("epochs", names), None);
-        assert_eq!(nearest("dpd", ["single", "ddp"]), None);
+        assert_eq!(nearest("dpd", ["single", "ddp"]), Some("ddp"));
         assert_eq!(nearest("dp", ["single", "ddp"]), Some("ddp"));
     }
 }

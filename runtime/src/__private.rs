@@ -32,8 +32,8 @@ pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{
-    Backend, CheckpointConfig, ContextParam, FailureConfig, Lent, LoopConfig, LoopReturn, Resume, RunConfig,
-    ScalingConfig, ScoreValue, TrainLoop, init_state,
+    Backend, CheckpointConfig, ContextParam, FailureConfig, Lent, LoopReturn, Resume, RunConfig, ScalingConfig,
+    ScoreValue, TrainLoop, init_state, run,
 };
 pub use crate::worker::{Context, Seat};
 

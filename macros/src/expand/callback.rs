@@ -42,7 +42,12 @@ fn entry(callback: &Callback) -> TokenStream {
     let output = output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
     let private = respan(quote!(#krate::__private), output.span());
     let into_result = quote_spanned!(output.span()=> <#output as #private::CallbackReturn>::into_result);
-    let order = order.as_ref().map(|order| quote!(.order(#order)));
+    let order = order.as_ref().map(|order| {
+        quote!(.order({
+            const __ORDER: i64 = #order;
+            __ORDER
+        }))
+    });
     let only = only.as_ref().map(|only| {
         let private = respan(quote!(#krate::__private), only.span());
         let name = quote_spanned!(only.span()=> <#only as #private::TrainLoop>::NAME);

@@ -1,7 +1,7 @@
 //! `#[train_loop]`.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned;
 
@@ -55,8 +55,11 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
     let name = &train_loop.name;
     let ty = loop_type(train_loop);
     let config = config_type(train_loop);
+    // The whole items lie where their types are written, so that rustc says once what is wrong with one.
     let metrics = metrics_type(train_loop, &config);
+    let metrics = quote_spanned!(metrics.span()=> type Metrics = #metrics;);
     let output = output_type(train_loop);
+    let output = quote_spanned!(output.span()=> type Output = #output;);
     let strategy = match train_loop.strategy {
         Strategy::Single => quote!(Single),
         Strategy::Ddp => quote!(Ddp),
@@ -71,8 +74,8 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
             #[automatically_derived]
             impl #krate::__private::TrainLoop for #name {
                 type Config = #config;
-                type Metrics = #metrics;
-                type Output = #output;
+                #metrics
+                #output
 
                 const NAME: &'static str = #krate::__private::concat!(
                     #krate::__private::module_path!(), "::", #krate::__private::stringify!(#name)
@@ -82,9 +85,8 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
                 #defaults
 
                 fn call(
-                    __ctx: &mut #krate::__private::Context<Self::Metrics>,
-                    __config: Self::Config,
-                ) -> #krate::__private::Result<Self::Output, #krate::__private::BoxError> {
+                    __seat: #krate::__private::Seat,
+                ) -> #krate::__private::Result<#krate::__private::Vec<u8>, #krate::__private::BoxError> {
                     #call
                 }
             }
@@ -126,9 +128,8 @@ fn recovery(train_loop: &TrainLoop, messages: Vec<TokenStream>) -> TokenStream {
             const STRATEGY: #krate::__private::Strategy = #krate::__private::Strategy::Single;
 
             fn call(
-                _: &mut #krate::__private::Context<Self::Metrics>,
-                _: Self::Config,
-            ) -> #krate::__private::Result<Self::Output, #krate::__private::BoxError> {
+                _: #krate::__private::Seat,
+            ) -> #krate::__private::Result<#krate::__private::Vec<u8>, #krate::__private::BoxError> {
                 #krate::__private::not_compiled()
             }
         }
@@ -175,52 +176,55 @@ fn output_type(train_loop: &TrainLoop) -> TokenStream {
     quote_spanned!(output.span()=> <#output as #private::LoopReturn>::Output)
 }
 
-/// Makes what the parameters ask for, in their order, and calls the function.
+/// Makes what the parameters ask for, in their order, and calls the function. What asks something of a type lies at that
+/// type, where the types above have asked it already: rustc says it once.
 fn call(train_loop: &TrainLoop, config: &TokenStream) -> TokenStream {
     let TrainLoop { krate, name, parameters, .. } = train_loop;
     let mut made = TokenStream::new();
     let mut arguments = Vec::new();
-    let mut lent = None;
-    let mut takes_config = false;
     for (index, Parameter { kind, ty }) in parameters.iter().enumerate() {
         let span = ty.span();
         let local = Ident::new(&format!("__{index}"), Span::mixed_site());
         let private = respan(quote!(#krate::__private), span);
         match kind {
-            ParameterKind::Context => arguments.push(quote!(__ctx)),
-            ParameterKind::Config => {
-                takes_config = true;
-                arguments.push(quote!(__config));
-            }
+            ParameterKind::Context | ParameterKind::Lent => arguments.push(quote!(__lent)),
+            ParameterKind::Config => arguments.push(quote!(__config)),
             ParameterKind::Checkpoint => {
-                made.extend(quote_spanned!(span=> let #local: #ty = __ctx.checkpoint()?;));
+                made.extend(quote_spanned!(span=> let #local: #ty = __beside.checkpoint()?;));
                 arguments.push(quote!(#local));
             }
             ParameterKind::Device => {
-                made.extend(quote_spanned!(span=> let #local: #ty = __ctx.device();));
+                made.extend(quote_spanned!(span=> let #local: #ty = __beside.device();));
                 arguments.push(quote!(#local));
             }
             ParameterKind::State => {
                 made.extend(
-                    quote_spanned!(span=> let mut #local: #ty = #private::init_state::<#ty, _, _>(__ctx, &__config)?;),
+                    quote_spanned!(span=> let mut #local = #private::init_state::<#ty, _, _>(__lent, &__config)?;),
                 );
                 arguments.push(quote!(&mut #local));
             }
-            ParameterKind::Lent => {
-                lent = Some(quote_spanned!(span=> <#ty as #private::Lent<#config>>::lend));
-                arguments.push(quote!(__lent));
-            }
         }
     }
-    let unused = (!takes_config && lent.is_none()).then(|| quote!(let () = __config;));
-    let call = quote!(#krate::__private::LoopReturn::into_result(#name(#(#arguments),*)));
-    match lent {
-        None => quote!(#made #unused #call),
-        Some(lend) => {
-            let config = if takes_config { format_ident!("__config") } else { format_ident!("_config") };
-            quote!(#made #lend(__ctx, __config, |__lent, #config| #call))
+    let output = train_loop.output.as_ref().map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let private = respan(quote!(#krate::__private), output.span());
+    let called = quote!(#name(#(#arguments),*));
+    let called = quote_spanned!(output.span()=> <#output as #private::LoopReturn>::into_result(#called));
+    let body = quote!({ #made #called });
+    let (lent, run) = match &train_loop.metrics {
+        MetricsFrom::Context(context) => (context.to_token_stream(), None),
+        MetricsFrom::Lent(lent) => {
+            let private = respan(quote!(#krate::__private), lent.span());
+            let run = quote_spanned!(lent.span()=> <#lent as #private::Lent<#config>>::run::<Self, _>);
+            (lent.to_token_stream(), Some(run))
         }
-    }
+        MetricsFrom::Named(metrics) => (quote!(#krate::__private::Context<#metrics>), None),
+        MetricsFrom::Nowhere => (quote!(#krate::__private::Context<()>), None),
+    };
+    let run = run.unwrap_or_else(|| quote!(#krate::__private::run::<Self, _, _>));
+    let beside =
+        parameters.iter().any(|parameter| matches!(parameter.kind, ParameterKind::Checkpoint | ParameterKind::Device));
+    let beside = if beside { quote!(__beside) } else { quote!(_) };
+    quote!(#run(__seat, |__lent: &mut #lent, __config: #config, #beside| #body))
 }
 
 /// What the options say, as the trait's methods.

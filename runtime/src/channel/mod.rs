@@ -6,7 +6,9 @@
 mod frame;
 mod message;
 mod token;
+mod travels;
 
 pub(crate) use frame::{Decoder, decode, encode, read_frame, write_frame};
 pub(crate) use message::{Failure, Hello, Save, Start, ToController, ToWorker};
 pub(crate) use token::Token;
+pub use travels::Travels;

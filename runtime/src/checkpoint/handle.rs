@@ -122,7 +122,7 @@ impl Checkpoint {
     pub fn metrics<M: Metrics>(&self) -> Result<Option<M>> {
         match &self.manifest.metrics {
             Value::Null => Ok(None),
-            metrics => crate::controller::from_record(metrics.clone()).map(Some),
+            metrics => M::from_record(metrics.clone()).map(Some),
         }
     }
 }

@@ -42,7 +42,7 @@ mod tests {
     use crate::error::{BoxError, Result};
     use crate::strategy::Strategy;
     use crate::trainer::{RunConfig, ScalingConfig};
-    use crate::worker::Context;
+    use crate::worker::Seat;
 
     enum Nothing {}
 
@@ -58,8 +58,8 @@ mod tests {
         const NAME: &'static str = "nothing";
         const STRATEGY: Strategy = Strategy::Ddp;
 
-        fn call(_: &mut Context<()>, (): ()) -> Result<(), BoxError> {
-            Ok(())
+        fn call(_: Seat) -> Result<Vec<u8>, BoxError> {
+            Ok(Vec::new())
         }
     }
 

@@ -36,13 +36,12 @@
 pub(crate) mod field;
 pub(crate) mod reduce;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 pub use trainloop_macros::Metrics;
 
 pub use field::{MetricField, Reduction};
 pub use reduce::{Additive, Averaged, Ordered};
+
+use crate::channel::Travels;
 
 /// The metrics of a train loop: what [`Context::report`](crate::worker::Context::report) takes.
 ///
@@ -55,7 +54,7 @@ pub use reduce::{Additive, Averaged, Ordered};
     label = "this type is used as a train loop's metrics",
     note = "add `#[derive(trainloop::Metrics, serde::Serialize, serde::Deserialize, Clone)]` to `{Self}`"
 )]
-pub trait Metrics: MetricsValue {
+pub trait Metrics: Travels + Clone {
     /// One value from those of all ranks.
     #[must_use]
     fn reduce(ranks: &Ranks<Self>) -> Self;
@@ -66,17 +65,6 @@ pub trait Metrics: MetricsValue {
         Vec::new()
     }
 }
-
-/// What metrics must be besides: they travel from the workers to the driver, and to disk.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be reported: it does not travel from the workers to the driver",
-    label = "serde cannot write and read it, or it cannot be cloned",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize, Clone)]` to `{Self}`"
-)]
-pub trait MetricsValue: Serialize + DeserializeOwned + Clone + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<M: Serialize + DeserializeOwned + Clone + 'static> MetricsValue for M {}
 
 impl Metrics for () {
     fn reduce(_ranks: &Ranks<Self>) -> Self {}

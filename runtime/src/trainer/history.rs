@@ -6,7 +6,6 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::controller::from_record;
 use crate::error::{Error, Result};
 use crate::metric::{Metrics, Ranks};
 
@@ -47,7 +46,7 @@ pub(super) fn rounds<M: Metrics>(path: &Path) -> Result<Vec<Ranks<M>>> {
     whole
         .filter(|ranks| !ranks.is_empty())
         .map(|ranks| {
-            let ranks = ranks.into_iter().map(from_record).collect::<Result<Vec<M>>>()?;
+            let ranks = ranks.into_iter().map(M::from_record).collect::<Result<Vec<M>>>()?;
             Ranks::new(ranks).ok_or_else(|| Error::checkpoint("a report of no rank"))
         })
         .collect()

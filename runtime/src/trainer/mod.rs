@@ -1,5 +1,6 @@
 //! The trainer: what is run, on how many workers, and what came of it.
 
+mod call;
 mod checkpoint_config;
 mod driver_events;
 mod history;
@@ -13,12 +14,13 @@ mod scaling_config;
 mod session;
 mod torch_trainer;
 
+pub use crate::channel::Travels;
 pub use crate::controller::{FailureKind, RunFailure};
+#[doc(hidden)]
+pub use call::{Beside, init_state, run};
 pub use checkpoint_config::{CheckpointConfig, ScoreValue};
 pub use outcome::Outcome;
-#[doc(hidden)]
-pub use parameters::init_state;
-pub use parameters::{ContextParam, InitState, Lent, LoopConfig, LoopReturn};
+pub use parameters::{ContextParam, InitState, Lent, LoopReturn};
 pub use registry::TrainLoop;
 pub use run_config::{FailureConfig, Resume, RunConfig};
 pub use scaling_config::{Backend, ScalingConfig, Workers};

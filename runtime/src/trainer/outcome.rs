@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::history;
 use super::registry::TrainLoop;
 use super::run_folder::{Record, write_whole};
+use crate::channel::Travels;
 use crate::checkpoint::{Checkpoint, checkpoint_folder};
-use crate::controller::{from_record, record};
+use crate::controller::record;
 use crate::error::{Error, Result};
 use crate::metric::Ranks;
 
@@ -73,7 +74,7 @@ impl<L: TrainLoop> Outcome<L> {
             .map_err(|error| Error::config(format!("{} cannot be read: {error}", file.display())))?;
         let mut outcome = Self {
             metrics: None,
-            output: from_record(stored.output)?,
+            output: L::Output::from_record(stored.output)?,
             path: path.to_owned(),
             reports: stored.reports,
             restarts: stored.restarts,

@@ -1,23 +1,12 @@
 //! What a train loop may take and return: the traits that generated code asks of a signature's types.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
+use super::TrainLoop;
+use super::call::{self, Beside};
+use crate::channel::Travels;
 use crate::error::{BoxError, Result};
 use crate::metric::Metrics;
 use crate::state::TrainState;
-use crate::worker::Context;
-
-/// A train loop's config: it travels to the workers, so it is `Serialize` and `DeserializeOwned`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a train loop's config: it does not travel to the workers",
-    label = "serde cannot write and read it",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`"
-)]
-pub trait LoopConfig: Serialize + DeserializeOwned + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<C: Serialize + DeserializeOwned + 'static> LoopConfig for C {}
+use crate::worker::{Context, Seat};
 
 /// What a train loop's `&mut` parameter of that name lends: `Context<M>`, also through a type alias.
 #[diagnostic::on_unimplemented(
@@ -76,6 +65,7 @@ impl<M: Metrics> ContextParam for Context<M> {
 #[diagnostic::on_unimplemented(
     message = "a train loop cannot build its state `{Self}`: it does not implement `InitState<{M}, {C}>`",
     label = "the state of a loop with the metrics `{M}` and the config `{C}`",
+    note = "a `&mut` parameter is the context, `&mut Context<M>`, or the state",
     note = "write `impl InitState<{M}, {C}> for {Self} {{ fn init(ctx: &mut Context<{M}>, config: &{C}) -> Result<Self> {{ … }} }}`"
 )]
 pub trait InitState<M, C>: TrainState + Sized {
@@ -84,18 +74,6 @@ pub trait InitState<M, C>: TrainState + Sized {
     /// # Errors
     /// Those of what it builds; the run ends with it.
     fn init(ctx: &mut Context<M>, config: &C) -> Result<Self>;
-}
-
-/// Builds a state, and restores the checkpoint that the run begins from.
-///
-/// # Errors
-/// Those of [`InitState::init`], and of a restore.
-pub fn init_state<S: InitState<M, C>, M, C>(ctx: &mut Context<M>, config: &C) -> Result<S> {
-    let mut state = S::init(ctx, config)?;
-    if let Some(checkpoint) = ctx.checkpoint()? {
-        checkpoint.restore(&mut state)?;
-    }
-    Ok(state)
 }
 
 /// The one `&mut` parameter of a loop in which no type is called `Context`: a context under another name, or a state.
@@ -108,27 +86,26 @@ pub trait Lent<C>: Sized {
     /// What the loop reports.
     type Metrics: Metrics;
 
-    /// Runs the loop with it.
+    /// Runs the loop with it at a seat; gives what it returns, encoded.
     ///
     /// # Errors
     /// The loop's own.
-    fn lend<T>(
-        ctx: &mut Context<Self::Metrics>,
-        config: C,
-        run: impl FnOnce(&mut Self, C) -> Result<T, BoxError>,
-    ) -> Result<T, BoxError>;
+    #[doc(hidden)]
+    fn run<L: TrainLoop<Config = C>, T: Travels>(
+        seat: Seat,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+    ) -> Result<Vec<u8>, BoxError>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<M: Metrics, C> Lent<C> for Context<M> {
     type Metrics = M;
 
-    fn lend<T>(
-        ctx: &mut Self,
-        config: C,
-        run: impl FnOnce(&mut Self, C) -> Result<T, BoxError>,
-    ) -> Result<T, BoxError> {
-        run(ctx, config)
+    fn run<L: TrainLoop<Config = C>, T: Travels>(
+        seat: Seat,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+    ) -> Result<Vec<u8>, BoxError> {
+        call::run::<L, M, T>(seat, call)
     }
 }
 
@@ -136,13 +113,11 @@ impl<M: Metrics, C> Lent<C> for Context<M> {
 impl<S: TrainState + InitState<(), C>, C> Lent<C> for S {
     type Metrics = ();
 
-    fn lend<T>(
-        ctx: &mut Context<()>,
-        config: C,
-        run: impl FnOnce(&mut Self, C) -> Result<T, BoxError>,
-    ) -> Result<T, BoxError> {
-        let mut state = init_state::<S, (), C>(ctx, &config)?;
-        run(&mut state, config)
+    fn run<L: TrainLoop<Config = C>, T: Travels>(
+        seat: Seat,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+    ) -> Result<Vec<u8>, BoxError> {
+        call::run_with_state::<L, S, T>(seat, call)
     }
 }
 
@@ -154,7 +129,7 @@ impl<S: TrainState + InitState<(), C>, C> Lent<C> for S {
 )]
 pub trait LoopReturn {
     /// The value.
-    type Output: Serialize + DeserializeOwned + 'static;
+    type Output: Travels;
 
     /// With the error boxed.
     ///
@@ -164,7 +139,7 @@ pub trait LoopReturn {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + 'static, E: Into<BoxError>> LoopReturn for Result<T, E> {
+impl<T: Travels, E: Into<BoxError>> LoopReturn for Result<T, E> {
     type Output = T;
 
     fn into_result(self) -> Result<T, BoxError> {

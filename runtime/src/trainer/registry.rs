@@ -1,15 +1,12 @@
 //! Train loops as types, and how a worker finds one by its name.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::{CheckpointConfig, LoopConfig, RunConfig, ScalingConfig};
+use super::{CheckpointConfig, RunConfig, ScalingConfig};
 use crate::callback::MetricsType;
-use crate::channel::encode;
+use crate::channel::Travels;
 use crate::error::{BoxError, Error, Result};
 use crate::metric::Metrics;
 use crate::strategy::Strategy;
-use crate::worker::{Context, Seat};
+use crate::worker::Seat;
 
 /// A function with `#[train_loop]`, as a type of the same name.
 #[diagnostic::on_unimplemented(
@@ -18,11 +15,11 @@ use crate::worker::{Context, Seat};
 )]
 pub trait TrainLoop: 'static {
     /// The loop's config.
-    type Config: LoopConfig;
+    type Config: Travels;
     /// What it reports.
     type Metrics: Metrics;
     /// What it returns.
-    type Output: Serialize + DeserializeOwned + 'static;
+    type Output: Travels;
 
     /// The loop's path, by which a worker finds it.
     const NAME: &'static str;
@@ -47,11 +44,12 @@ pub trait TrainLoop: 'static {
         CheckpointConfig::new()
     }
 
-    /// Runs the loop.
+    /// Runs the loop in a worker; gives what it returns, encoded.
     ///
     /// # Errors
     /// The loop's own.
-    fn call(ctx: &mut Context<Self::Metrics>, config: Self::Config) -> Result<Self::Output, BoxError>;
+    #[doc(hidden)]
+    fn call(seat: Seat) -> Result<Vec<u8>, BoxError>;
 }
 
 /// A train loop's entry in the binary's list, where a worker looks it up.
@@ -68,7 +66,7 @@ impl Registration {
     /// The entry of `L`, which is written there.
     #[must_use]
     pub const fn of<L: TrainLoop>((file, line): (&'static str, u32)) -> Self {
-        Self { name: L::NAME, file, line, metrics: MetricsType::of::<L::Metrics>, run: run::<L> }
+        Self { name: L::NAME, file, line, metrics: MetricsType::of::<L::Metrics>, run: L::call }
     }
 
     /// Every loop of this binary, by name.
@@ -80,13 +78,6 @@ impl Registration {
 }
 
 inventory::collect!(Registration);
-
-fn run<L: TrainLoop>(seat: Seat) -> Result<Vec<u8>, BoxError> {
-    let config = seat.config()?;
-    let mut ctx = Context::new(seat);
-    let output = L::call(&mut ctx, config)?;
-    Ok(encode(&output, "write the loop's return value")?)
-}
 
 /// The train loop of that name in this binary.
 ///

@@ -13,7 +13,7 @@ use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::{CheckpointConfig, FailureKind, Outcome, RunFailure, TorchTrainer};
 use crate::callback::{Callbacks, MetricsType, RunInfo};
-use crate::channel::{Start, decode, encode};
+use crate::channel::{Start, Travels};
 use crate::checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
 use crate::controller::{self, Beginning, Ended, Job, Ledger, OnCheckpoint, Reduce, Reduced, Reports, record};
 use crate::error::{BoxError, Error, Result, with_causes};
@@ -21,7 +21,7 @@ use crate::launch::Identity;
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
-use crate::worker::{Context, Link, Seat, SeatParts};
+use crate::worker::{Link, Seat, SeatParts};
 
 pub(super) struct Session<'a, L: TrainLoop> {
     trainer: &'a TorchTrainer<L>,
@@ -108,7 +108,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let retention = retention(&self.trainer.checkpoint);
         let kept = ranked(self.folder.path())?;
         let outcome = Outcome {
-            output: decode(&ended.output, "read the loop's return value")?,
+            output: Travels::decode(&ended.output, "read the loop's return value")?,
             reports: ended.rounds,
             metrics: self.events.last(),
             path: self.folder.path().to_owned(),
@@ -227,11 +227,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             stopped: Rc::clone(&stopped),
         });
         // Through bytes, as for a worker: what does not survive the way is found here too.
-        let config = seat.config()?;
-        match L::call(&mut Context::new(seat), config) {
-            Ok(output) => {
-                Ok(Ended { output: encode(&output, "write the loop's return value")?, rounds: link.rounds() })
-            }
+        match L::call(seat) {
+            Ok(output) => Ok(Ended { output, rounds: link.rounds() }),
             Err(error) => match (stopped.get(), link.signal()) {
                 (Some(steps), Some(signal)) => {
                     crate::__private::note_interrupt(signal);
@@ -281,10 +278,10 @@ fn retention<M>(config: &CheckpointConfig<M>) -> Retention {
 /// Reduces the reports of all ranks and fires the event.
 fn reduce_and_report<M: Metrics>(events: Rc<DriverEvents<M>>, run: RunInfo, checkpoint: CheckpointConfig<M>) -> Reduce {
     Box::new(move |round| {
-        let metrics = round.iter().map(|bytes| decode::<M>(bytes, "read the metrics of a report"));
+        let metrics = round.iter().map(|bytes| M::decode(bytes, "read the metrics of a report"));
         let ranks = Ranks::new(metrics.collect::<Result<_>>()?).ok_or_else(|| Error::channel("a report of no rank"))?;
         let reduced = ranks.reduce();
-        let shown = record(&encode(&reduced, "write the reduced metrics")?)?;
+        let shown = record(&reduced.encode("write the reduced metrics")?)?;
         let score = checkpoint.score(&reduced);
         events.report(&run, &ranks, reduced)?;
         Ok(Reduced { shown, score })

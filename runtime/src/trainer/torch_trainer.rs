@@ -7,7 +7,7 @@ use super::run_folder::{Record, RunFolder, default_name};
 use super::session::Session;
 use super::{CheckpointConfig, Outcome, RunConfig, ScalingConfig};
 use crate::callback::{self, MetricsType};
-use crate::channel::encode;
+use crate::channel::Travels;
 use crate::controller::record;
 use crate::error::{Error, Result};
 use crate::metric::Metrics;
@@ -61,7 +61,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
         let began = Instant::now();
         crate::__private::note_interrupt(0);
         self.validate()?;
-        let config = encode(&self.config, "write the config for the workers")?;
+        let config = self.config.encode("write the config for the workers")?;
         let name = self.run.name.clone().unwrap_or_else(|| default_name(L::NAME));
         let about = Record::new(L::NAME, record(&config)?, L::Metrics::fields());
         let folder = RunFolder::open(self.run.folder_of_runs(), &name, self.run.on_existing(), &about)?;

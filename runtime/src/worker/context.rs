@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use super::seat::{Seat, SeatParts};
 use super::source::{CheckpointSource, Place};
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Offer, Report, WorkerInfo};
-use crate::channel::{Save, encode};
+use crate::channel::Save;
 use crate::checkpoint::{Checkpoint, FileEntry, Staging};
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
 use crate::error::{Error, Result, with_causes};
@@ -23,7 +22,7 @@ use crate::metric::Metrics;
 use crate::optim::LossWeight;
 use crate::state::{Saved, TrainState};
 use crate::strategy::{Model, ModelOptions};
-use crate::trainer::Every;
+use crate::trainer::{Beside, Every};
 
 /// The eye does not want more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -227,8 +226,16 @@ impl<M> Context<M> {
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where its manifest cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        let open = |path: &PathBuf| Checkpoint::for_rank(path, self.rank(), Rc::clone(&self.steps));
-        self.parts.checkpoint.as_ref().map(open).transpose()
+        self.beside().checkpoint()
+    }
+
+    pub(crate) fn beside(&self) -> Beside {
+        Beside {
+            checkpoint: self.parts.checkpoint.clone(),
+            rank: self.parts.rank,
+            steps: Rc::clone(&self.steps),
+            device: self.parts.device,
+        }
     }
 
     /// How many steps were counted, those before a restored checkpoint included.
@@ -275,7 +282,7 @@ impl<M> Context<M> {
     }
 
     /// This rank's part of the next checkpoint; returns when it is committed.
-    fn save(&mut self, report: Option<Vec<u8>>, source: &impl CheckpointSource, stop: bool) -> Result<()> {
+    fn save(&mut self, report: Option<Vec<u8>>, source: &(impl CheckpointSource + ?Sized), stop: bool) -> Result<()> {
         let checkpoint = self.next_checkpoint;
         let written = self.write_part(checkpoint, source);
         // The others wait for this rank's part: where it has none, they hear why.
@@ -297,7 +304,7 @@ impl<M> Context<M> {
         Ok(())
     }
 
-    fn write_part(&self, checkpoint: u64, source: &impl CheckpointSource) -> Result<Vec<FileEntry>> {
+    fn write_part(&self, checkpoint: u64, source: &(impl CheckpointSource + ?Sized)) -> Result<Vec<FileEntry>> {
         let staging = Staging::open(&self.parts.run, checkpoint)?;
         let saved = Saved { rank: self.parts.rank, world_size: self.parts.world_size, steps: self.steps.get() };
         let mut place = Place { staging: &staging, saved, files: Vec::new() };
@@ -317,7 +324,7 @@ impl<M: Metrics> Context<M> {
             steps: self.steps.get(),
         };
         self.parts.callbacks.run(Event::WorkerReport, Offer::new(&[&worker]).with_report(&mut report))?;
-        encode(report.metrics(), "write the metrics of a report")
+        report.metrics().encode("write the metrics of a report")
     }
 
     /// Reports metrics to the driver. Does not wait for other ranks: reports are numbered on each rank, and the driver
@@ -341,7 +348,7 @@ impl<M: Metrics> Context<M> {
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where a rank could not write its part, two ranks gave a file of one
     /// name, or the disk is full: older checkpoints are whole. [`Error::Stopped`](crate::Error::Stopped) where the run is to
     /// stop.
-    pub fn report_with<S: CheckpointSource>(&mut self, metrics: M, source: &S) -> Result<()> {
+    pub fn report_with<S: CheckpointSource + ?Sized>(&mut self, metrics: M, source: &S) -> Result<()> {
         let bytes = self.finish(metrics, true)?;
         self.announce_stops()?;
         self.save(Some(bytes), source, false)

@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use serde::de::DeserializeOwned;
 use tch::Device;
 
 use super::link::Link;
 use crate::c10d::ProcessGroup;
 use crate::callback::Callbacks;
-use crate::channel::decode;
+use crate::channel::Travels;
 use crate::error::Result;
 use crate::trainer::Every;
 
@@ -50,7 +49,7 @@ impl Seat {
         Self { parts }
     }
 
-    pub(crate) fn config<C: DeserializeOwned>(&self) -> Result<C> {
-        decode(&self.parts.config, "read the config that the driver sent")
+    pub(crate) fn config<C: Travels>(&self) -> Result<C> {
+        C::decode(&self.parts.config, "read the config that the driver sent")
     }
 }
