@@ -11,8 +11,8 @@ pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Schedule
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
 pub use crate::trainer::{
-    Backend, CheckpointConfig, FailureConfig, InitState, Outcome, Resume, RunConfig, RunFailure, ScalingConfig,
-    TorchTrainer,
+    AccelerateTrainer, Backend, CheckpointConfig, FailureConfig, InitState, LightningTrainer, Outcome, Resume,
+    RunConfig, RunFailure, ScalingConfig, TorchTrainer, TransformersTrainer,
 };
 pub use crate::worker::{Context, Files};
 pub use crate::{Error, Result, callback, train_loop};
