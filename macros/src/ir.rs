@@ -48,7 +48,7 @@ pub(crate) struct Parameter {
     pub(crate) ty: Type,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParameterKind {
     /// `&mut Context<M>`.
     Context,

@@ -34,4 +34,10 @@ impl Report {
     pub(crate) fn check(&self) -> Result<(), TokenStream> {
         if self.errors.is_empty() { Ok(()) } else { Err(self.messages().into_iter().collect()) }
     }
+
+    /// The messages' words.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.errors.iter().map(ToString::to_string).collect()
+    }
 }

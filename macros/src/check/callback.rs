@@ -102,3 +102,6 @@ fn report_lent_once(parameters: &[Type], report: &mut Report) {
         report.at(second, "the report is lent once, and another parameter has it already; remove this one");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,6 @@ fn report_beside_nested(options: &Options, report: &mut Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

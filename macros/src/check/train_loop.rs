@@ -205,3 +205,6 @@ fn has_impl_trait(ty: &Type) -> bool {
     found.visit_type(ty);
     found.0
 }
+
+#[cfg(test)]
+mod tests;

@@ -255,7 +255,7 @@ fn defaults(krate: &Path, defaults: &Defaults) -> TokenStream {
         (!calls.is_empty()).then(|| {
             quote! {
                 fn #name() -> #krate::__private::#ty {
-                    <#krate::__private::#ty>::default() #calls
+                    <#krate::__private::#ty as #krate::__private::Default>::default() #calls
                 }
             }
         })

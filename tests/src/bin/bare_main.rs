@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     println!("the body of main runs");
     let mut arguments = std::env::args().skip(1);
     let storage = PathBuf::from(arguments.next().unwrap_or_default());
-    let workers = arguments.next().unwrap_or_default().parse().map_err(Error::other)?;
+    let workers: usize = arguments.next().unwrap_or_default().parse().map_err(Error::other)?;
     TorchTrainer::<train>::new(())
         .scaling(ScalingConfig::workers(workers))
         .run(RunConfig::default().storage(storage))

@@ -146,7 +146,7 @@ fn main() -> Result<()> {
     let [workers, train_loop, fault] = arguments.as_slice() else {
         return Err(Error::other("usage: callbacks WORKERS LOOP FAULT"));
     };
-    let workers = ScalingConfig::workers(workers.parse().map_err(Error::other)?);
+    let workers = ScalingConfig::workers(workers.parse::<usize>().map_err(Error::other)?);
     let config = Config { storage: PathBuf::from("runs"), fault: fault.clone() };
     let mut run = RunConfig::named("run").storage(&config.storage);
     if fault.contains("restart") {

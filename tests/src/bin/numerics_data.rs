@@ -116,7 +116,7 @@ fn main() -> Result<()> {
     let [what, workers, storage, config] = args.as_slice() else {
         return Err(Error::other("usage: numerics_data shares|evaluate WORKERS STORAGE CONFIG.json"));
     };
-    let scaling = ScalingConfig::workers(workers.parse().map_err(Error::other)?);
+    let scaling = ScalingConfig::workers(workers.parse::<usize>().map_err(Error::other)?);
     let run = RunConfig::named("run").storage(storage).progress(false);
     let config: Config = serde_json::from_str(&std::fs::read_to_string(config)?).map_err(Error::other)?;
     match what.as_str() {

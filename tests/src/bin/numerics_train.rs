@@ -196,7 +196,7 @@ fn main() -> Result<()> {
     let (Some(workers), Some(storage), Some(config)) = (args.next(), args.next(), args.next()) else {
         return Err(Error::other("usage: numerics_train WORKERS STORAGE CONFIG.json"));
     };
-    let workers = workers.parse().map_err(Error::other)?;
+    let workers: usize = workers.parse().map_err(Error::other)?;
     let config: Config = serde_json::from_str(&std::fs::read_to_string(config)?).map_err(Error::other)?;
     TorchTrainer::<train>::new(config)
         .scaling(ScalingConfig::workers(workers))

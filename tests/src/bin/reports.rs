@@ -86,7 +86,7 @@ fn main() -> Result<()> {
     let [storage, workers, reports] = arguments.as_slice() else {
         return Err(Error::other("usage: reports STORAGE WORKERS REPORTS"));
     };
-    let workers = workers.parse().map_err(Error::other)?;
+    let workers: usize = workers.parse().map_err(Error::other)?;
     let reports = reports.parse().map_err(Error::other)?;
     let outcome = TorchTrainer::<report>::new(Config::example(reports))
         .scaling(ScalingConfig::workers(workers))
