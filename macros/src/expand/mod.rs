@@ -4,6 +4,8 @@ mod callback;
 mod config;
 mod main;
 mod metrics;
+#[cfg(test)]
+mod snapshots;
 mod train_loop;
 mod train_state;
 
