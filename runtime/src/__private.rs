@@ -1,6 +1,7 @@
 //! What generated code calls; no promise of stability.
 
 use std::process::ExitCode;
+pub use std::result::Result::Ok;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use inventory;
@@ -14,10 +15,12 @@ pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
-pub use crate::error::BoxError;
+pub use crate::error::{BoxError, Result};
 pub use crate::metric::reduce::{first, max, mean, min, sum};
 pub use crate::metric::{Metrics, Ranks};
-pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore_value, save_value};
+pub use crate::state::derived::{all_saved, read_field, read_or, restore_saved, restore_variant, save_variant};
+pub use crate::state::value::value_of;
+pub use crate::state::{StateReader, StateValue, StateWriter, TrainState};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{CheckpointConfig, ContextParam, LoopConfig, LoopReturn, ScoreValue, TrainLoop};
