@@ -2,70 +2,109 @@
 impl ::trainloop::__private::TrainState for State {
     fn save(
         &self,
-        out: &mut ::trainloop::__private::StateWriter,
-    ) -> ::trainloop::Result<()> {
-        out.field(
-            "model",
-            |out| <Model<
-                nn::Sequential,
-            > as ::trainloop::__private::TrainState>::save(&self.model, out),
-        )?;
-        out.field(
-            "optimizer",
-            |out| <AdamW as ::trainloop::__private::TrainState>::save(
-                &self.optimizer,
-                out,
-            ),
-        )?;
-        out.field(
-            "loader",
-            |out| <DataLoader<
-                Parabola,
-            > as ::trainloop::__private::TrainState>::save(&self.loader, out),
-        )?;
-        out.field(
-            "epoch",
-            |out| ::trainloop::__private::save_value::<u64>(&self.epoch, out),
-        )?;
-        out.field(
-            "train_loss",
-            |out| ::trainloop::__private::save_value::<f64>(&self.train_loss, out),
-        )?;
-        ::core::result::Result::Ok(())
+        __out: &mut ::trainloop::__private::StateWriter,
+    ) -> ::trainloop::__private::Result<(), ::trainloop::__private::Error> {
+        let Self {
+            model: __f0,
+            optimizer: __f1,
+            loader: __f2,
+            epoch: __f3,
+            train_loss: __f4,
+            ..
+        } = self;
+        __out
+            .field(
+                "model",
+                |__out| <Model<
+                    nn::Sequential,
+                > as ::trainloop::__private::TrainState>::save(__f0, __out),
+            )?;
+        __out
+            .field(
+                "optimizer",
+                |__out| <AdamW as ::trainloop::__private::TrainState>::save(__f1, __out),
+            )?;
+        __out
+            .field(
+                "loader",
+                |__out| <DataLoader<
+                    Parabola,
+                > as ::trainloop::__private::TrainState>::save(__f2, __out),
+            )?;
+        __out
+            .field(
+                "epoch",
+                |__out| ::trainloop::__private::value_of::<u64>().save(__f3, __out),
+            )?;
+        __out
+            .field(
+                "train_loss",
+                |__out| ::trainloop::__private::value_of::<f64>().save(__f4, __out),
+            )?;
+        ::trainloop::__private::Ok(())
     }
     fn restore(
         &mut self,
-        from: &::trainloop::__private::StateReader<'_>,
-    ) -> ::trainloop::Result<()> {
-        from.field(
-            "model",
-            |from| <Model<
-                nn::Sequential,
-            > as ::trainloop::__private::TrainState>::restore(&mut self.model, from),
-        )?;
-        from.field(
-            "optimizer",
-            |from| <AdamW as ::trainloop::__private::TrainState>::restore(
-                &mut self.optimizer,
-                from,
-            ),
-        )?;
-        from.field(
-            "loader",
-            |from| <DataLoader<
-                Parabola,
-            > as ::trainloop::__private::TrainState>::restore(&mut self.loader, from),
-        )?;
-        from.field(
-            "epoch",
-            |from| ::trainloop::__private::restore_value::<u64>(&mut self.epoch, from),
-        )?;
-        from.field(
-            "train_loss",
-            |from| ::trainloop::__private::restore_value::<
-                f64,
-            >(&mut self.train_loss, from),
-        )?;
-        ::core::result::Result::Ok(())
+        __from: &::trainloop::__private::StateReader<'_>,
+    ) -> ::trainloop::__private::Result<(), ::trainloop::__private::Error> {
+        __from
+            .versioned(
+                1u32,
+                |__from| {
+                    let Self {
+                        model: __f0,
+                        optimizer: __f1,
+                        loader: __f2,
+                        epoch: __f3,
+                        train_loss: __f4,
+                        ..
+                    } = self;
+                    __from
+                        .field(
+                            "model",
+                            |__from| <Model<
+                                nn::Sequential,
+                            > as ::trainloop::__private::TrainState>::restore(
+                                __f0,
+                                __from,
+                            ),
+                        )?;
+                    __from
+                        .field(
+                            "optimizer",
+                            |__from| <AdamW as ::trainloop::__private::TrainState>::restore(
+                                __f1,
+                                __from,
+                            ),
+                        )?;
+                    __from
+                        .field(
+                            "loader",
+                            |__from| <DataLoader<
+                                Parabola,
+                            > as ::trainloop::__private::TrainState>::restore(
+                                __f2,
+                                __from,
+                            ),
+                        )?;
+                    __from
+                        .field(
+                            "epoch",
+                            |__from| {
+                                ::trainloop::__private::value_of::<u64>()
+                                    .restore(__f3, __from)
+                            },
+                        )?;
+                    __from
+                        .field(
+                            "train_loss",
+                            |__from| {
+                                ::trainloop::__private::value_of::<f64>()
+                                    .restore(__f4, __from)
+                            },
+                        )?;
+                    ::trainloop::__private::Ok(())
+                },
+            )
     }
 }

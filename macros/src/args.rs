@@ -30,6 +30,27 @@ impl Parse for Setting {
     }
 }
 
+impl Setting {
+    fn value(&self, report: &mut Report) -> Option<&Expr> {
+        if self.value.is_none() {
+            let name = &self.name;
+            report.at(name, format!("the option `{name}` has no value; write `{name} = …`"));
+        }
+        self.value.as_ref()
+    }
+
+    fn string(&self, report: &mut Report) -> Option<LitStr> {
+        match self.value(report)? {
+            Expr::Lit(ExprLit { lit: Lit::Str(string), .. }) => Some(string.clone()),
+            other => {
+                let name = &self.name;
+                report.at(other, format!("the option `{name}` takes a string; write `{name} = \"…\"`"));
+                None
+            }
+        }
+    }
+}
+
 /// The options of one attribute, parsed.
 pub(crate) struct Options(Vec<Setting>);
 
@@ -64,11 +85,18 @@ impl Options {
 
     /// Reports options that `place` does not know, and those given twice.
     pub(crate) fn allow(&self, place: &str, known: &[&str], report: &mut Report) {
+        self.allow_and_repeat(place, known, &[], report);
+    }
+
+    /// As [`allow`](Self::allow), where those in `repeated` may be given several times.
+    pub(crate) fn allow_and_repeat(&self, place: &str, known: &[&str], repeated: &[&str], report: &mut Report) {
         for (index, option) in self.0.iter().enumerate() {
             let name = option.name.to_string();
             if !known.contains(&name.as_str()) {
                 report.at(&option.name, format!("{place} has no option `{name}`{}", suggestion(&name, known)));
-            } else if self.0[..index].iter().any(|other| other.name == option.name) {
+            } else if !repeated.contains(&name.as_str())
+                && self.0[..index].iter().any(|other| other.name == option.name)
+            {
                 report.at(&option.name, format!("the option `{name}` is given twice"));
             }
         }
@@ -99,10 +127,11 @@ impl Options {
     /// An option without a value: is it there?
     pub(crate) fn flag(&self, name: &str, report: &mut Report) -> bool {
         let Some(setting) = self.setting(name) else { return false };
-        if let Some(value) = &setting.value {
-            report.at(value, format!("the option `{name}` takes no value; write `{name}`"));
-        } else if let Some(nested) = &setting.nested {
-            report.at(nested, format!("the option `{name}` has no options of its own; write `{name}`"));
+        let said = format!("the option `{name}` takes no value; write `{name}`");
+        match (&setting.value, &setting.nested) {
+            (Some(value), _) => report.at(value, said),
+            (None, Some(_)) => report.at(&setting.name, said),
+            (None, None) => {}
         }
         true
     }
@@ -119,13 +148,18 @@ impl Options {
         None
     }
 
-    /// The value of an option that has one.
-    pub(crate) fn value(&self, name: &str, report: &mut Report) -> Option<&Expr> {
+    /// The value of an option that may be written without one.
+    pub(crate) fn value_if_any(&self, name: &str, report: &mut Report) -> Option<&Expr> {
         let setting = self.setting(name)?;
-        if setting.value.is_none() {
-            report.at(&setting.name, format!("the option `{name}` has no value; write `{name} = …`"));
+        if setting.nested.is_some() {
+            report.at(&setting.name, format!("the option `{name}` has no parentheses; write `{name}` or `{name} = …`"));
         }
         setting.value.as_ref()
+    }
+
+    /// The value of an option that has one.
+    pub(crate) fn value(&self, name: &str, report: &mut Report) -> Option<&Expr> {
+        self.setting(name)?.value(report)
     }
 
     /// The options in the parentheses of an option that has some.
@@ -140,13 +174,12 @@ impl Options {
 
     /// The value of an option that takes a string.
     pub(crate) fn string(&self, name: &str, report: &mut Report) -> Option<LitStr> {
-        match self.value(name, report)? {
-            Expr::Lit(ExprLit { lit: Lit::Str(string), .. }) => Some(string.clone()),
-            other => {
-                report.at(other, format!("the option `{name}` takes a string; write `{name} = \"…\"`"));
-                None
-            }
-        }
+        self.setting(name)?.string(report)
+    }
+
+    /// The values of an option that takes a string and may be given several times.
+    pub(crate) fn strings(&self, name: &str, report: &mut Report) -> Vec<LitStr> {
+        self.0.iter().filter(|setting| setting.name == name).filter_map(|setting| setting.string(report)).collect()
     }
 
     /// The place in `values` of an option's value; another value is reported.

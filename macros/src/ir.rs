@@ -244,28 +244,72 @@ impl Reduce {
     pub(crate) const ALL: [Self; 6] = [Self::Mean, Self::Sum, Self::Min, Self::Max, Self::Last, Self::None];
 }
 
-/// A struct that derives `TrainState`.
+/// A struct or enum that derives `TrainState`.
 pub(crate) struct TrainState {
     pub(crate) krate: Path,
     pub(crate) input: syn::DeriveInput,
+    /// The layout's version, from 1.
+    pub(crate) version: u32,
+    pub(crate) body: StateBody,
+}
+
+pub(crate) enum StateBody {
+    Struct(Vec<StateField>),
+    Enum(Vec<StateVariant>),
+}
+
+impl TrainState {
+    /// All fields that are saved.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &StateField> {
+        let (fields, variants) = match &self.body {
+            StateBody::Struct(fields) => (fields.as_slice(), [].as_slice()),
+            StateBody::Enum(variants) => ([].as_slice(), variants.as_slice()),
+        };
+        fields.iter().chain(variants.iter().flat_map(|variant| &variant.fields))
+    }
+}
+
+pub(crate) struct StateVariant {
+    pub(crate) ident: Ident,
+    pub(crate) names: SavedNames,
     /// Those that are saved.
     pub(crate) fields: Vec<StateField>,
+    /// Every field is a value: the variant can be made from what was saved.
+    pub(crate) is_values: bool,
 }
 
 pub(crate) struct StateField {
     pub(crate) member: Member,
     pub(crate) ty: Type,
-    /// Its name in the checkpoint.
-    pub(crate) name: String,
+    pub(crate) names: SavedNames,
     pub(crate) kind: StateKind,
+    pub(crate) absent: Absent,
 }
 
-#[derive(Clone, Copy)]
+/// What something is called in a checkpoint.
+#[derive(Clone)]
+pub(crate) struct SavedNames {
+    pub(crate) name: String,
+    /// The older names, which are read where the name is absent.
+    pub(crate) aliases: Vec<String>,
+}
+
+#[derive(Clone)]
 pub(crate) enum StateKind {
     /// A `TrainState` itself.
     Part,
     /// What serde can write and read.
     Value,
+    /// What this module's `save` and `restore` write and read.
+    With(syn::ExprPath),
+}
+
+/// What becomes of a field that a checkpoint lacks.
+pub(crate) enum Absent {
+    Refused,
+    /// It stays as it was built.
+    Kept,
+    Set(Box<Expr>),
 }
 
 /// A struct that derives `Config`.

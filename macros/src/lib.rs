@@ -106,7 +106,7 @@ pub fn derive_metrics(item: TokenStream) -> TokenStream {
     expand::metrics(item.into()).into()
 }
 
-/// Derives `TrainState`: what a checkpoint holds of a struct.
+/// Derives `TrainState`: what a checkpoint holds of a struct or an enum.
 ///
 /// ```ignore
 /// #[derive(TrainState)]
@@ -120,9 +120,46 @@ pub fn derive_metrics(item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// Each field is a part that is a `TrainState` itself, or, with `#[state(serde)]`, a value that serde can write and read.
-/// `#[state(skip)]` leaves a field out; `#[state(rename = "name")]` saves it under another name, as an older checkpoint has
-/// it. Structs nest, and may be generic. `#[state(crate = path)]` on the struct names `trainloop` where it has another name.
+/// Each field is a part that is a `TrainState` itself, unless an option says otherwise. Structs and enums nest, and may be
+/// generic.
+///
+/// | option of a field | |
+/// |---|---|
+/// | `serde` | it is a value that serde can write and read |
+/// | `with = path` | the module's `save(&T, &mut StateWriter) -> Result<()>` and `restore(&mut T, &StateReader<'_>) -> Result<()>` do it, for a type of another crate |
+/// | `skip` | it is not saved, and stays as it was built |
+/// | `rename = "name"` | it is saved under another name, as an older checkpoint has it |
+/// | `alias = "name"` | it is read from an older name where its own is absent; may be given several times |
+/// | `default` | it stays as it was built where the checkpoint lacks it |
+/// | `default = expr` | it becomes `expr`, of the field's type, where the checkpoint lacks it |
+///
+/// Without a `default` a field that the checkpoint lacks is an error. A part that gave nothing when it was saved, as an
+/// empty `Vec` of parts, is lacking.
+///
+/// | option of the struct or enum | | without it |
+/// |---|---|---|
+/// | `version = 2` | the layout's version, which is saved beside the fields; a checkpoint with a newer one is refused, and with an older one read: `StateReader::version` has the saved one | `1` |
+/// | `crate = path` | the path of `trainloop`, where it has another name | `::trainloop` |
+///
+/// Of an enum the variant's name is saved, and the variant's fields under it. A variant may have `rename` and `alias`.
+///
+/// ```ignore
+/// #[derive(TrainState)]
+/// #[state(version = 2)]
+/// enum Phase {
+///     Warmup,
+///     #[state(alias = "Main")]
+///     Training {
+///         #[state(serde, default = 1)]
+///         round: u64,
+///     },
+///     Averaging { mean: Model<Net> },
+/// }
+/// ```
+///
+/// Where the state is the saved variant already, its fields are restored in place. Where it is another, the saved one is made
+/// if it has no fields, or if each is `serde`; one with other fields must be built before it is restored. Every rank should be
+/// in the same variant, since tensors are saved by rank 0 alone.
 #[proc_macro_derive(TrainState, attributes(state))]
 pub fn derive_train_state(item: TokenStream) -> TokenStream {
     expand::train_state(item.into()).into()

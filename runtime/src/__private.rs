@@ -24,11 +24,13 @@ pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
-pub use crate::error::BoxError;
+pub use crate::error::{BoxError, Error};
 pub use crate::metric::field::Fields;
 pub use crate::metric::reduce::{first, last, max, mean, min, nested, sum};
 pub use crate::metric::{MetricField, Metrics, Ranks, Reduction};
-pub use crate::state::{StateReader, StateValue, StateWriter, TrainState, restore_value, save_value};
+pub use crate::state::derived::{all_saved, read_field, read_or, restore_saved, restore_variant, save_variant};
+pub use crate::state::value::value_of;
+pub use crate::state::{StateReader, StateValue, StateWriter, TrainState};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{

@@ -22,9 +22,4 @@ struct Wrong {
     g: u64,
 }
 
-#[derive(TrainState)]
-enum Variants {
-    A,
-}
-
 fn main() {}

@@ -57,6 +57,114 @@ struct Tuple(Own, #[state(serde)] u8);
 #[derive(TrainState)]
 struct Unit;
 
+/// Every option of a field, and a version.
+#[derive(TrainState)]
+#[state(version = 2)]
+struct Options<T, const N: usize> {
+    #[state(with = generator)]
+    generator: Generator,
+    #[state(with = self::generator, default = Generator(3), alias = "old_generator")]
+    another: Generator,
+    #[state(alias = "net", alias = "model")]
+    part: T,
+    #[state(default)]
+    ema: Option<T>,
+    #[state(default = Vec::new())]
+    several: Vec<T>,
+    #[state(serde, default = Self::PATIENCE, rename = "wait")]
+    patience: u64,
+    #[state(serde, default, alias = "größe")]
+    sizes: Vec<usize>,
+    #[state(serde)]
+    #[state(default = default_name())]
+    name: String,
+    #[state(serde, default = None)]
+    last: Option<f64>,
+    #[state(serde)]
+    few: Few<N>,
+}
+
+impl<T, const N: usize> Options<T, N> {
+    const PATIENCE: u64 = 3;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Few<const N: usize>(u8);
+
+fn default_name() -> String {
+    "net".to_owned()
+}
+
+/// As a type of another crate.
+struct Generator(u64);
+
+mod generator {
+    use super::{Generator, StateReader, StateWriter};
+
+    pub(super) fn save(generator: &Generator, out: &mut StateWriter) -> trainloop::Result<()> {
+        out.value(&generator.0)
+    }
+
+    pub(super) fn restore(generator: &mut Generator, from: &StateReader<'_>) -> trainloop::Result<()> {
+        generator.0 = if from.version() < 2 { 0 } else { from.value()? };
+        Ok(())
+    }
+}
+
+/// Every kind of variant.
+#[derive(TrainState)]
+#[state(version = 3)]
+enum Phase<T, V> {
+    Warmup,
+    Empty {},
+    Nothing(),
+    #[state(rename = "main", alias = "Main")]
+    Training {
+        #[state(serde, default = 1)]
+        step: u64,
+        #[state(serde, default)]
+        out: V,
+        #[state(serde, alias = "old")]
+        from: V,
+    },
+    Averaging(T, #[state(serde)] u64, #[state(skip)] std::time::Instant, #[state(with = generator)] Generator),
+    #[allow(non_camel_case_types)]
+    r#type {
+        r#loop: T,
+    },
+}
+
+#[derive(TrainState)]
+enum Single {
+    Only { r#match: Own },
+}
+
+/// Names of the prelude that mean something else here, as they may where the derive stands.
+mod shadowed {
+    use ::trainloop::TrainState;
+
+    #[allow(non_snake_case)]
+    fn Ok() {}
+    #[allow(non_snake_case)]
+    fn Err() {}
+    struct Result;
+    struct Option;
+    mod trainloop {}
+    mod std {}
+    mod core {}
+
+    #[derive(TrainState)]
+    #[state(crate = ::trainloop, version = 2)]
+    enum Shadowed {
+        Ok,
+        Err {
+            #[state(serde, default = 1)]
+            out: u64,
+        },
+        Some(#[state(serde, alias = "None")] u64),
+    }
+}
+
 struct Own;
 
 impl TrainState for Own {

@@ -1,72 +1,86 @@
 //! The rules of `#[derive(TrainState)]`.
 
-use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, LitStr, Member};
+mod field;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use syn::{Data, DeriveInput, Expr, ExprLit, Fields, Lit, Variant};
 
 use crate::args::Options;
-use crate::ir::{StateField, StateKind, TrainState};
+use crate::ir::{StateBody, StateField, StateKind, StateVariant, TrainState};
 use crate::report::Report;
-
-/// What a state field's attribute looks like.
-const STATE: &str = "#[state(serde)]";
+use names::Names;
 
 pub(crate) fn train_state(input: DeriveInput, report: &mut Report) -> Option<TrainState> {
-    let options = Options::of_attributes(&input.attrs, "state", "#[state(crate = path)]", report);
-    options.allow("`#[state]` on a struct", &["crate"], report);
-    let data = match &input.data {
-        Data::Struct(data) => data,
-        Data::Enum(_) | Data::Union(_) => {
+    let options = Options::of_attributes(&input.attrs, "state", "#[state(version = 2)]", report);
+    let (what, body) = match &input.data {
+        Data::Struct(data) => ("a struct", Some(StateBody::Struct(fields(&data.fields, report)))),
+        Data::Enum(data) => {
+            if data.variants.is_empty() {
+                report.at(
+                    &input.ident,
+                    "an enum without variants has no value that could be saved; give it a variant, or leave the derive out",
+                );
+            }
+            ("an enum", Some(StateBody::Enum(variants(data.variants.iter(), report))))
+        }
+        Data::Union(data) => {
             report.at(
-                &input.ident,
-                "a state is a struct, whose fields are the parts; for a plain enum write `#[state(serde)]` above the \
-                 field that holds it",
+                &data.union_token,
+                "a union is no state: nothing says which of its fields holds a value; make it an enum, or write \
+                 `#[state(skip)]` or `#[state(with = module)]` above the field that has it",
             );
-            return None;
+            ("a union", None)
         }
     };
-    let mut fields: Vec<StateField> = Vec::new();
-    for (index, field) in data.fields.iter().enumerate() {
-        let options = Options::of_attributes(&field.attrs, "state", STATE, report);
-        options.allow("`#[state]` on a field", &["serde", "skip", "rename"], report);
-        let member = field.ident.clone().map_or_else(|| Member::Unnamed(index.into()), Member::Named);
-        let serde = options.flag("serde", report);
-        let skip = options.flag("skip", report);
-        if serde && skip {
-            report.at(field, "a field that is skipped is not saved, with serde or without; leave one of the two");
-        }
-        let rename = options.string("rename", report);
-        if let Some(literal) = &rename {
-            check_rename(literal, skip, report);
-        }
-        let name = rename.map_or_else(|| member_name(&member), |literal| literal.value());
-        if !skip && fields.iter().any(|other| other.name == name) {
-            report.at(field, format!("two fields are saved under the name `{name}`; rename one"));
-        }
-        let kind = match (skip, serde) {
-            (true, _) => continue,
-            (false, true) => StateKind::Value,
-            (false, false) => StateKind::Part,
-        };
-        fields.push(StateField { member, ty: field.ty.clone(), name, kind });
-    }
-    Some(TrainState { krate: options.crate_path(report), input, fields })
+    options.allow(&format!("`#[state]` on {what}"), &["version", "crate"], report);
+    let version = version(&options, report);
+    let krate = options.crate_path(report);
+    Some(TrainState { krate, version, body: body?, input })
 }
 
-fn check_rename(literal: &LitStr, skip: bool, report: &mut Report) {
-    let name = literal.value();
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
-    if name.is_empty() || !name.chars().all(fits) {
-        report.at(literal, "a part's name becomes the name of a file; use letters, digits, `_` and `-`");
-    }
-    if skip {
-        report.at(literal, "a field that is skipped has no name in the checkpoint; remove `rename`");
-    }
+/// The layout's version, from 1.
+fn version(options: &Options, report: &mut Report) -> u32 {
+    let Some(value) = options.value("version", report) else { return 1 };
+    let version = match value {
+        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok().filter(|version| *version > 0),
+        _ => None,
+    };
+    version.unwrap_or_else(|| {
+        report.at(
+            value,
+            "a layout's version is a whole number from 1, written out, one higher with each change that older programs \
+             cannot read; write `version = 2`",
+        );
+        1
+    })
 }
 
-/// A field's name as written, without the `r#` of a keyword.
-fn member_name(member: &Member) -> String {
-    match member {
-        Member::Named(name) => name.unraw().to_string(),
-        Member::Unnamed(index) => index.index.to_string(),
-    }
+fn fields(fields: &Fields, report: &mut Report) -> Vec<StateField> {
+    let mut names = Names::of("field");
+    let saved =
+        fields.iter().enumerate().filter_map(|(index, field)| field::field(index, field, &mut names, report)).collect();
+    names.check(report);
+    saved
+}
+
+/// What a variant's attribute looks like.
+const VARIANT: &str = "#[state(alias = \"Old\")]";
+
+fn variants<'a>(variants: impl Iterator<Item = &'a Variant>, report: &mut Report) -> Vec<StateVariant> {
+    let mut names = Names::of("variant");
+    let variants = variants
+        .map(|variant| {
+            let options = Options::of_attributes(&variant.attrs, "state", VARIANT, report);
+            options.allow_and_repeat("`#[state]` on a variant", &["rename", "alias"], &["alias"], report);
+            let names = names.claim(&variant.ident, &options, report);
+            let fields = fields(&variant.fields, report);
+            let is_values = fields.len() == variant.fields.len()
+                && fields.iter().all(|field| matches!(field.kind, StateKind::Value));
+            StateVariant { ident: variant.ident.clone(), names, fields, is_values }
+        })
+        .collect();
+    names.check(report);
+    variants
 }

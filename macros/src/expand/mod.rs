@@ -42,8 +42,9 @@ fn derive<T>(
     if let Err(messages) = report.check() {
         let unheard = &mut Report::default();
         let krate = Options::of_attributes(&input.attrs, attribute, "", unheard).crate_path(unheard);
-        // A union is none of these, and has not what they build on either.
-        let recovery = (!matches!(input.data, Data::Union(_))).then(|| recovery(&krate, &input));
+        // Metrics and configs build on serde's traits, which a union cannot have; a state builds on nothing.
+        let can_be = attribute == "state" || !matches!(input.data, Data::Union(_));
+        let recovery = can_be.then(|| recovery(&krate, &input));
         return quote!(#messages #recovery);
     }
     checked.as_ref().map(implementation).unwrap_or_default()

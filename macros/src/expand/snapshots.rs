@@ -79,5 +79,5 @@ fn the_readmes_metrics() {
 #[test]
 fn the_readmes_state() {
     let (_, structure) = item("README.md", "TrainState");
-    assert_snapshot("state", super::train_state(structure), 80);
+    assert_snapshot("state", super::train_state(structure), 120);
 }

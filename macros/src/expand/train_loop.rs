@@ -98,8 +98,8 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
     }
 }
 
-/// Beside mistakes: the type as far as it is known, so that what names it gives no message of its own. What is not known is
-/// of the type of the first message: rustc asks nothing more of it.
+/// Beside mistakes: the type as far as it is known, so that what names it gives no message of its own. Where the config is not
+/// known, its type is an array as long as the first message: rustc asks nothing more of a type with a mistake in it.
 fn recovery(train_loop: &TrainLoop, messages: Vec<TokenStream>) -> TokenStream {
     let krate = &train_loop.krate;
     let name = &train_loop.name;
@@ -111,7 +111,7 @@ fn recovery(train_loop: &TrainLoop, messages: Vec<TokenStream>) -> TokenStream {
         (config, metrics)
     } else {
         let message = messages.next();
-        (quote!(#message), quote!(<Self as #krate::__private::TrainLoop>::Config))
+        (quote!([(); { #message }]), quote!(<Self as #krate::__private::TrainLoop>::Config))
     };
     let output = output_type(train_loop);
     quote! {

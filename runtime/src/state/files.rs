@@ -1,7 +1,7 @@
 //! A state as files of a checkpoint.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(crate) struct Saved {
 }
 
 fn rank_file(rank: usize) -> String {
-    format!("ranks/rank-{rank}.msgpack")
+    format!("{RANKS}/rank-{rank}.msgpack")
 }
 
 /// Writes this rank's part of a state through `write_file`, which takes a file's name and what fills it.
@@ -89,8 +89,14 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
             env!("CARGO_PKG_VERSION")
         )));
     }
-    let parts =
-        Parts { directory, rank, values: file.values, tensors: tensor_files(directory)?, taken: RefCell::default() };
+    let parts = Parts {
+        directory,
+        rank,
+        values: file.values,
+        tensors: tensor_files(directory)?,
+        rank_tensors: rank_tensor_files(directory)?,
+        taken: RefCell::default(),
+    };
     state.restore(&StateReader::new(&parts))?;
     let left_over = parts.left_over();
     if !left_over.is_empty() {
@@ -108,23 +114,42 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
 
 /// The file of tensors that are one rank's own.
 pub(super) fn rank_tensor_file(rank: usize, path: &str) -> String {
-    format!("ranks/rank-{rank}.{}", tensor_file(path))
+    format!("{RANKS}/rank-{rank}.{}", tensor_file(path))
 }
 
+/// The folder of what each rank writes.
+const RANKS: &str = "ranks";
 const SUFFIX: &str = ".safetensors";
 
-fn tensor_file(path: &str) -> String {
-    format!("{}{SUFFIX}", if path.is_empty() { "state" } else { path })
+/// The file of the tensors at a place.
+pub(super) fn tensor_file(path: &str) -> String {
+    format!("{}{SUFFIX}", stem(path))
 }
 
-/// The files of tensors in a checkpoint, by the part that they hold.
-fn tensor_files(directory: &Path) -> Result<BTreeMap<String, String>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(directory).map_err(Error::io("list", directory))? {
-        let name = entry.map_err(Error::io("list", directory))?.file_name().to_string_lossy().into_owned();
-        if let Some(path) = name.strip_suffix(SUFFIX) {
-            files.insert(if path == "state" { String::new() } else { path.to_owned() }, name);
-        }
-    }
-    Ok(files)
+/// The name of that file, without its suffix: the place, or `state` for the state itself.
+pub(super) fn stem(path: &str) -> &str {
+    if path.is_empty() { "state" } else { path }
+}
+
+/// The stems of the files of tensors in a checkpoint.
+fn tensor_files(directory: &Path) -> Result<BTreeSet<String>> {
+    let names = names(directory)?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(str::to_owned).collect())
+}
+
+/// The stems of the files of tensors that are any rank's own.
+fn rank_tensor_files(directory: &Path) -> Result<BTreeSet<String>> {
+    let names = names(&directory.join(RANKS))?;
+    let stem = |name: &String| {
+        let (_, place) = name.strip_suffix(SUFFIX)?.strip_prefix("rank-")?.split_once('.')?;
+        Some(place.to_owned())
+    };
+    Ok(names.iter().filter_map(stem).collect())
+}
+
+fn names(directory: &Path) -> Result<Vec<String>> {
+    std::fs::read_dir(directory)
+        .map_err(Error::io("list", directory))?
+        .map(|entry| Ok(entry.map_err(Error::io("list", directory))?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use tch::Tensor;
 
-use super::files::rank_tensor_file;
+use super::files::{rank_tensor_file, stem, tensor_file};
 use super::safetensors;
+use super::writer::{FIRST_VERSION, VARIANT, VERSION};
 use crate::channel::decode;
 use crate::error::{Error, Result};
 
@@ -17,6 +18,8 @@ use crate::error::{Error, Result};
 pub struct StateReader<'a> {
     saved: &'a Parts<'a>,
     path: Vec<String>,
+    /// Of the layout that is being read.
+    version: u32,
 }
 
 /// A saved state, and which of its parts were asked for.
@@ -25,8 +28,10 @@ pub(super) struct Parts<'a> {
     pub(super) directory: &'a Path,
     pub(super) rank: usize,
     pub(super) values: BTreeMap<String, Vec<u8>>,
-    /// The file of each part that has tensors.
-    pub(super) tensors: BTreeMap<String, String>,
+    /// The parts that have tensors, by the stems of their files.
+    pub(super) tensors: BTreeSet<String>,
+    /// Likewise those of which any rank has tensors of its own.
+    pub(super) rank_tensors: BTreeSet<String>,
     pub(super) taken: RefCell<BTreeSet<String>>,
 }
 
@@ -34,24 +39,72 @@ impl Parts<'_> {
     /// What is in the checkpoint and was not asked for.
     pub(super) fn left_over(&self) -> Vec<String> {
         let taken = self.taken.borrow();
-        let all: BTreeSet<_> = self.values.keys().chain(self.tensors.keys()).collect();
+        let all: BTreeSet<_> = self.values.keys().chain(&self.tensors).collect();
         all.into_iter().filter(|path| !taken.contains(*path)).cloned().collect()
+    }
+
+    /// Is there anything at this place or below it?
+    fn has(&self, path: &str) -> bool {
+        let below =
+            |name: &String| name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.values.keys().any(below) || self.tensors.iter().any(below) || self.rank_tensors.iter().any(below)
     }
 }
 
 impl<'a> StateReader<'a> {
     pub(super) fn new(saved: &'a Parts<'a>) -> Self {
-        Self { saved, path: Vec::new() }
+        Self { saved, path: Vec::new(), version: FIRST_VERSION }
     }
 
     /// What `restore` reads lies under `name`.
     ///
     /// # Errors
     /// Those of `restore`.
-    pub fn field(&self, name: &str, restore: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let mut path = self.path.clone();
-        path.push(name.to_owned());
-        restore(&Self { saved: self.saved, path })
+    pub fn field<T>(&self, name: &str, restore: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        restore(&Self { saved: self.saved, path: self.path_to(name), version: self.version })
+    }
+
+    /// Did the state that was saved have something under `name`? A part that gave nothing, as an empty `Vec` of parts, is
+    /// not there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.saved.has(&self.path_to(name).join("."))
+    }
+
+    /// The version of the layout that is being read: the `#[state(version = …)]` that the struct or enum around this place
+    /// had when it was saved, or 1.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// What `restore` reads has the version that was given to [`StateWriter::version`](super::StateWriter::version) at this
+    /// place, which it finds in [`version`](Self::version). The derive does this by itself.
+    ///
+    /// # Errors
+    /// Where the saved version is over `newest`, and those of `restore`.
+    pub fn versioned<T>(&self, newest: u32, restore: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let saved = self.beside(VERSION)?.unwrap_or(FIRST_VERSION);
+        if saved > newest {
+            return Err(self.error(format!(
+                "it was saved with version {saved} of its layout, and this program reads versions up to {newest}; go on \
+                 with the program that saved it or a newer one, or begin a new run"
+            )));
+        }
+        restore(&Self { saved: self.saved, path: self.path.clone(), version: saved })
+    }
+
+    /// The name of the enum's variant that was saved at this place.
+    pub(super) fn variant(&self) -> Result<String> {
+        self.beside(VARIANT)?.ok_or_else(|| self.missing("enum variant"))
+    }
+
+    /// What was saved beside the fields at this place, under a key that is no field's.
+    fn beside<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        self.field(
+            key,
+            |from| if from.saved.values.contains_key(&from.place()) { from.value().map(Some) } else { Ok(None) },
+        )
     }
 
     /// The plain value at this place.
@@ -59,8 +112,9 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where there is none, or serde cannot read it as a `T`.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T> {
-        let path = self.take();
-        let bytes = self.saved.values.get(&path).ok_or_else(|| self.missing("value", &path))?;
+        let path = self.place();
+        self.take(&path);
+        let bytes = self.saved.values.get(&path).ok_or_else(|| self.missing("value"))?;
         decode(bytes, "read a value of the state").map_err(|error| {
             Error::checkpoint(format!(
                 "`{path}` in {} is not a `{}`: {error}; was the field's type changed?",
@@ -75,9 +129,13 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where there are none, or their file cannot be read.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let path = self.take();
-        let file = self.saved.tensors.get(&path).ok_or_else(|| self.missing("set of tensors", &path))?;
-        safetensors::read(&self.saved.directory.join(file))
+        let path = self.place();
+        let stem = stem(&path);
+        self.take(stem);
+        if !self.saved.tensors.contains(stem) {
+            return Err(self.missing("set of tensors"));
+        }
+        safetensors::read(&self.saved.directory.join(tensor_file(&path)))
     }
 
     /// This rank's own named tensors at this place; none where the checkpoint has none of this rank.
@@ -85,25 +143,36 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where their file cannot be read.
     pub fn rank_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let file = self.saved.directory.join(rank_tensor_file(self.saved.rank, &self.path.join(".")));
+        let file = self.saved.directory.join(rank_tensor_file(self.saved.rank, &self.place()));
         if file.exists() { safetensors::read(&file) } else { Ok(BTreeMap::new()) }
     }
 
     /// An error about the part at this place.
     pub fn error(&self, message: impl std::fmt::Display) -> Error {
-        Error::checkpoint(format!("`{}` in {}: {message}", self.path.join("."), self.saved.directory.display()))
+        let part = if self.path.is_empty() { "the state".to_owned() } else { format!("`{}`", self.place()) };
+        Error::checkpoint(format!("{part} in {}: {message}", self.saved.directory.display()))
     }
 
-    fn take(&self) -> String {
-        let path = self.path.join(".");
-        self.saved.taken.borrow_mut().insert(path.clone());
+    fn place(&self) -> String {
+        self.path.join(".")
+    }
+
+    fn path_to(&self, name: &str) -> Vec<String> {
+        let mut path = self.path.clone();
+        path.push(name.to_owned());
         path
     }
 
-    fn missing(&self, what: &str, path: &str) -> Error {
+    fn take(&self, path: &str) {
+        self.saved.taken.borrow_mut().insert(path.to_owned());
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        let place = if self.path.is_empty() { "at its root".to_owned() } else { format!("`{}`", self.place()) };
         Error::checkpoint(format!(
-            "the checkpoint {} has no {what} `{path}`, which the state asks for; was a field renamed or added since? \
-             (`#[state(rename = \"…\")]` keeps an old name)",
+            "the checkpoint {} has no {what} {place}, which the state asks for; was a field renamed or added since? \
+             (`#[state(rename = \"…\")]` keeps an old name, `#[state(alias = \"…\")]` reads one, `#[state(default)]` does \
+             without)",
             self.saved.directory.display()
         ))
     }

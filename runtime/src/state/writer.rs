@@ -8,6 +8,13 @@ use tch::Tensor;
 use crate::channel::encode;
 use crate::error::{Error, Result};
 
+/// Where the version of a layout is saved: beside the fields, under a name that none of them can have.
+pub(super) const VERSION: &str = "@version";
+/// Where the name of an enum's variant is saved.
+pub(super) const VARIANT: &str = "@variant";
+/// The version of a layout with which none was saved.
+pub(super) const FIRST_VERSION: u32 = 1;
+
 /// Takes the parts of a state, each under its field's name.
 #[derive(Debug, Default)]
 pub struct StateWriter {
@@ -28,6 +35,21 @@ impl StateWriter {
         let result = save(self);
         self.path.pop();
         result
+    }
+
+    /// The version of the layout at this place, for [`StateReader::versioned`](super::StateReader::versioned); without one it
+    /// is 1. A derived struct or enum has its own.
+    ///
+    /// # Errors
+    /// Where there is one at this place already.
+    pub fn version(&mut self, version: u32) -> Result<()> {
+        // The first is never stored: a layout that gets its second has older checkpoints without any.
+        if version == FIRST_VERSION { Ok(()) } else { self.field(VERSION, |out| out.value(&version)) }
+    }
+
+    /// The name of an enum's variant, at this place.
+    pub(super) fn variant(&mut self, name: &str) -> Result<()> {
+        self.field(VARIANT, |out| out.value(name))
     }
 
     /// A plain value, at this place.
