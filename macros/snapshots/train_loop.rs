@@ -84,7 +84,6 @@ const _: () = {
             ::trainloop::__private::run::<
                 Self,
                 _,
-                _,
             >(
                 __seat,
                 |__lent: &mut Context<EpochMetrics>, __config: Config, _| {

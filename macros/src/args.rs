@@ -25,7 +25,19 @@ impl Parse for Setting {
             syn::parenthesized!(content in input);
             return Ok(Self { name, value: None, nested: Some(content.parse()?) });
         }
-        let value = input.parse::<Option<Token![=]>>()?.map(|_| input.parse()).transpose()?;
+        let value = match input.parse::<Option<Token![=]>>()? {
+            Some(_) if input.is_empty() => {
+                return Err(syn::Error::new(
+                    name.span(),
+                    format!("the option `{name}` has no value; write `{name} = …`"),
+                ));
+            }
+            Some(_) => Some(input.parse()?),
+            None => None,
+        };
+        if !input.is_empty() {
+            return Err(input.error("this is no part of the option before it; write a comma between two options"));
+        }
         Ok(Self { name, value, nested: None })
     }
 }

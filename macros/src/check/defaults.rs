@@ -1,6 +1,5 @@
 //! The rules of those options of `#[train_loop]` that say how a run goes where the trainer says nothing else.
 
-use quote::ToTokens;
 use syn::{Expr, ExprLit, ExprRange, Lit, LitInt, LitStr, RangeLimits};
 
 use super::checkpoint;
@@ -74,11 +73,7 @@ fn failure(options: &Options, report: &mut Report) -> Option<MaxFailures> {
         _ => match whole(value) {
             Some((literal, _)) => Some(MaxFailures::Count(literal)),
             None => {
-                let written = value.to_token_stream();
-                report.at(
-                    value,
-                    format!("`{written}` is no number of failures; write `max_failures = 3`, or `unlimited`"),
-                );
+                report.at(value, "`max_failures` is a whole number, or `unlimited`; write `max_failures = 3`");
                 None
             }
         },

@@ -52,8 +52,8 @@ fn implementation(metrics: &Metrics) -> TokenStream {
 
 /// The call lies at the field's type, so that a type with no mean is marked there.
 fn reduced(krate: &Path, field: &MetricField) -> TokenStream {
-    let name = &field.name;
-    let span = field.ty.span();
+    let MetricField { name, ty, .. } = field;
+    let span = ty.span();
     let private = respan(quote!(#krate::__private), span);
     let copied = quote_spanned!(span=> |__metrics: &Self| __metrics.#name);
     let lent = quote_spanned!(span=> |__metrics: &Self| &__metrics.#name);
@@ -64,7 +64,7 @@ fn reduced(krate: &Path, field: &MetricField) -> TokenStream {
         Reduce::Max => quote_spanned!(span=> #private::max(__ranks, #copied)),
         Reduce::Last => quote_spanned!(span=> #private::last(__ranks, #lent)),
         Reduce::None => quote_spanned!(span=> #private::first(__ranks, #lent)),
-        Reduce::Nested => quote_spanned!(span=> #private::nested(__ranks, #lent)),
+        Reduce::Nested => quote_spanned!(span=> #private::nested(__ranks, #lent, <#ty as #private::Metrics>::reduce)),
     };
     quote!(#name: #call)
 }
@@ -79,7 +79,10 @@ fn described(krate: &Path, field: &MetricField) -> TokenStream {
         Reduce::Max => quote!(Max),
         Reduce::Last => quote!(Last),
         Reduce::None => quote!(None),
-        Reduce::Nested => return quote_spanned!(ty.span()=> .nested::<#ty>(#name)),
+        Reduce::Nested => {
+            let private = respan(quote!(#krate::__private), ty.span());
+            return quote_spanned!(ty.span()=> .nested(#name, <#ty as #private::Metrics>::fields));
+        }
     };
     let unit = match unit {
         Some(unit) => quote!(#krate::__private::Some(#unit)),

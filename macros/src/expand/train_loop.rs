@@ -199,7 +199,7 @@ fn call(train_loop: &TrainLoop, config: &TokenStream) -> TokenStream {
             }
             ParameterKind::State => {
                 made.extend(
-                    quote_spanned!(span=> let mut #local = #private::init_state::<#ty, _, _>(__lent, &__config)?;),
+                    quote_spanned!(span=> let mut #local = #private::init_state::<#ty, <Self as #private::TrainLoop>::Metrics, #config>(__lent, &__config)?;),
                 );
                 arguments.push(quote!(&mut #local));
             }
@@ -214,13 +214,13 @@ fn call(train_loop: &TrainLoop, config: &TokenStream) -> TokenStream {
         MetricsFrom::Context(context) => (context.to_token_stream(), None),
         MetricsFrom::Lent(lent) => {
             let private = respan(quote!(#krate::__private), lent.span());
-            let run = quote_spanned!(lent.span()=> <#lent as #private::Lent<#config>>::run::<Self, _>);
+            let run = quote_spanned!(lent.span()=> <#lent as #private::Lent<#config>>::run::<Self>);
             (lent.to_token_stream(), Some(run))
         }
         MetricsFrom::Named(metrics) => (quote!(#krate::__private::Context<#metrics>), None),
         MetricsFrom::Nowhere => (quote!(#krate::__private::Context<()>), None),
     };
-    let run = run.unwrap_or_else(|| quote!(#krate::__private::run::<Self, _, _>));
+    let run = run.unwrap_or_else(|| respan(quote!(#krate::__private::run::<Self, _>), output.span()));
     let beside =
         parameters.iter().any(|parameter| matches!(parameter.kind, ParameterKind::Checkpoint | ParameterKind::Device));
     let beside = if beside { quote!(__beside) } else { quote!(_) };

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Metrics;
-
 /// One field of a loop's metrics, as a run's `run.json` and a plot describe it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -50,10 +48,9 @@ impl Fields {
 
     /// Adds those of a nested struct.
     #[must_use]
-    pub fn nested<M: Metrics>(mut self, name: &str) -> Self {
-        self.0.extend(
-            M::fields().into_iter().map(|field| MetricField { name: format!("{name}.{}", field.name), ..field }),
-        );
+    pub fn nested(mut self, name: &str, fields: fn() -> Vec<MetricField>) -> Self {
+        self.0
+            .extend(fields().into_iter().map(|field| MetricField { name: format!("{name}.{}", field.name), ..field }));
         self
     }
 

@@ -1,6 +1,6 @@
 //! The reductions that `#[metric(reduce = …)]` names.
 
-use super::{Metrics, Ranks};
+use super::Ranks;
 
 /// A number whose mean is a number of its kind.
 #[diagnostic::on_unimplemented(
@@ -119,8 +119,8 @@ pub fn last<M, T: Clone>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T) -> T {
 }
 
 /// A field that is metrics itself, reduced as its own attributes say.
-pub fn nested<M, T: Metrics>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T) -> T {
-    T::reduce(&Ranks(ranks.iter().map(|metrics| field(metrics).clone()).collect()))
+pub fn nested<M, T: Clone>(ranks: &Ranks<M>, field: impl Fn(&M) -> &T, reduce: fn(&Ranks<T>) -> T) -> T {
+    reduce(&Ranks(ranks.iter().map(|metrics| field(metrics).clone()).collect()))
 }
 
 #[cfg(test)]

@@ -42,9 +42,9 @@ impl Beside {
 ///
 /// # Errors
 /// The loop's own.
-pub fn run<L: TrainLoop, M, T: Travels>(
+pub fn run<L: TrainLoop, M>(
     seat: Seat,
-    call: impl FnOnce(&mut Context<M>, L::Config, Beside) -> Result<T, BoxError>,
+    call: impl FnOnce(&mut Context<M>, L::Config, Beside) -> Result<L::Output, BoxError>,
 ) -> Result<Vec<u8>, BoxError> {
     let config = seat.config()?;
     let mut ctx = Context::new(seat);
@@ -56,11 +56,11 @@ pub fn run<L: TrainLoop, M, T: Travels>(
 ///
 /// # Errors
 /// The loop's own, and those of [`init_state`].
-pub(super) fn run_with_state<L: TrainLoop, S: InitState<(), L::Config>, T: Travels>(
+pub(super) fn run_with_state<L: TrainLoop, S: InitState<(), L::Config>>(
     seat: Seat,
-    call: impl FnOnce(&mut S, L::Config, Beside) -> Result<T, BoxError>,
+    call: impl FnOnce(&mut S, L::Config, Beside) -> Result<L::Output, BoxError>,
 ) -> Result<Vec<u8>, BoxError> {
-    run::<L, (), T>(seat, |ctx, config, beside| {
+    run::<L, ()>(seat, |ctx, config, beside| {
         let mut state = init_state::<S, (), L::Config>(ctx, &config)?;
         call(&mut state, config, beside)
     })

@@ -91,9 +91,9 @@ pub trait Lent<C>: Sized {
     /// # Errors
     /// The loop's own.
     #[doc(hidden)]
-    fn run<L: TrainLoop<Config = C>, T: Travels>(
+    fn run<L: TrainLoop<Config = C>>(
         seat: Seat,
-        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<L::Output, BoxError>,
     ) -> Result<Vec<u8>, BoxError>;
 }
 
@@ -101,11 +101,11 @@ pub trait Lent<C>: Sized {
 impl<M: Metrics, C> Lent<C> for Context<M> {
     type Metrics = M;
 
-    fn run<L: TrainLoop<Config = C>, T: Travels>(
+    fn run<L: TrainLoop<Config = C>>(
         seat: Seat,
-        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<L::Output, BoxError>,
     ) -> Result<Vec<u8>, BoxError> {
-        call::run::<L, M, T>(seat, call)
+        call::run::<L, M>(seat, call)
     }
 }
 
@@ -113,11 +113,11 @@ impl<M: Metrics, C> Lent<C> for Context<M> {
 impl<S: TrainState + InitState<(), C>, C> Lent<C> for S {
     type Metrics = ();
 
-    fn run<L: TrainLoop<Config = C>, T: Travels>(
+    fn run<L: TrainLoop<Config = C>>(
         seat: Seat,
-        call: impl FnOnce(&mut Self, C, Beside) -> Result<T, BoxError>,
+        call: impl FnOnce(&mut Self, C, Beside) -> Result<L::Output, BoxError>,
     ) -> Result<Vec<u8>, BoxError> {
-        call::run_with_state::<L, S, T>(seat, call)
+        call::run_with_state::<L, S>(seat, call)
     }
 }
 

@@ -81,7 +81,7 @@ fn options_that_are_wrong_are_told_each() {
         ),
         ("failure", "the option `failure` has options of its own; write `failure(…)`"),
         ("failure(retries = 3)", "`failure` has no option `retries` (there is: `max_failures`)"),
-        ("failure(max_failures = often)", "`often` is no number of failures; write `max_failures = 3`, or `unlimited`"),
+        ("failure(max_failures = often)", "`max_failures` is a whole number, or `unlimited`; write `max_failures = 3`"),
         ("checkpoint = 3", "the option `checkpoint` has options of its own; write `checkpoint(…)`"),
         ("checkpoint(keep = 0)", "`keep` is how many checkpoints are kept: a whole number from 1; write `keep = 3`"),
         (
