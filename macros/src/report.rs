@@ -32,4 +32,10 @@ impl Report {
         }
         Err(self.errors.iter().map(syn::Error::to_compile_error).collect())
     }
+
+    /// The mistakes' words.
+    #[cfg(test)]
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.errors.iter().map(ToString::to_string).collect()
+    }
 }

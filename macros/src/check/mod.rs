@@ -3,17 +3,19 @@
 mod callback;
 mod checkpoint;
 mod config;
+mod main;
 mod train_state;
 
 use proc_macro2::TokenStream;
 use syn::{Data, DeriveInput, FnArg, ReturnType, Safety, Signature, Type};
 
 use crate::args::Options;
-use crate::ir::{Function, Main, MetricField, Metrics, Reduce, Strategy, TrainLoop};
+use crate::ir::{Function, MetricField, Metrics, Reduce, Strategy, TrainLoop};
 use crate::report::Report;
 
 pub(crate) use callback::callback;
 pub(crate) use config::config;
+pub(crate) use main::main;
 pub(crate) use train_state::train_state;
 
 /// `fn` with its words before it: what a train loop, a callback and a `main` may not be; `concrete` says why not generic.
@@ -116,21 +118,6 @@ pub(crate) fn train_loop(args: TokenStream, function: &Function, report: &mut Re
         strategy,
         checkpoint,
     })
-}
-
-/// The rules of `#[trainloop::main]`.
-pub(crate) fn main(args: TokenStream, function: &Function, report: &mut Report) -> Main {
-    let options = Options::parse(args, report);
-    options.allow("`#[trainloop::main]`", &["crate"], report);
-    let signature = &function.signature;
-    plain_function("a main function with `#[trainloop::main]`", BY_NAME, signature, report);
-    if signature.ident != "main" {
-        report.at(&signature.ident, "`#[trainloop::main]` belongs above `fn main`, where every worker process begins");
-    }
-    if !signature.inputs.is_empty() {
-        report.at(&signature.inputs, "`main` takes no parameters");
-    }
-    Main { krate: options.crate_path(report), output: signature.output.clone() }
 }
 
 /// What a metric's attribute looks like.
