@@ -1,7 +1,5 @@
 //! Main functions that compile.
 
-#![deny(clippy::pedantic)]
-
 mod nothing {
     #[trainloop::main]
     pub fn main() {}
@@ -80,7 +78,7 @@ macro_rules! main_of {
     ($parameter:ident, $config:ty) => {
         #[trainloop::main]
         pub fn main($parameter: trainloop::cli::Cli<$config>) -> trainloop::Result<()> {
-            drop($parameter.config);
+            let _ = $parameter.config;
             Ok(())
         }
     };

@@ -43,7 +43,8 @@ fn implementation(config: &Config) -> TokenStream {
     let read = fields.iter().map(|field| read(krate, &given, field));
     quote! {
         #[automatically_derived]
-        #[allow(clippy::useless_vec)] // a default is lent, and a user writes `vec![…]`
+        // A default is lent, and a user writes `vec![…]`; it is put off, and a user writes a call.
+        #[allow(clippy::useless_vec, clippy::redundant_closure)]
         impl #krate::__private::Config for #name {
             fn declare() -> #krate::__private::Declaration {
                 #krate::__private::Declaration::new(#doc) #(.option(#declared))*
