@@ -207,6 +207,8 @@ impl Side {
 /// A `main` that keeps the rules.
 pub(crate) struct Main {
     pub(crate) krate: Path,
+    /// The type of its parameter, if it has one.
+    pub(crate) parameter: Option<Type>,
     pub(crate) output: ReturnType,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Each goes one way: its arguments are parsed (`args`), the item is taken apart (`ir`), every rule is checked and all
 //! mistakes are gathered (`check`), and only then is anything made (`expand`). On a mistake the item is emitted as it was
-//! written, beside the message: one mistake, one message, and the editor goes on completing inside the body.
+//! written, or, where rustc would refuse that as well, inside one that it takes, beside the message: one mistake, one message,
+//! and the editor goes on completing inside the body.
 
 mod args;
 mod check;
@@ -82,7 +83,19 @@ pub fn callback(args: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The option `crate = path` names `trainloop` where it has another name.
+/// It takes nothing, or the command line, read before the body runs, and in the driver alone. `--help` and a mistake in it
+/// end the process there, as [`Cli::parse`](../trainloop/cli/struct.Cli.html#method.parse) does:
+///
+/// ```ignore
+/// #[trainloop::main]
+/// fn main(cli: Cli<Config>) -> Result<()> { // `Config` derives `Config`
+///     TorchTrainer::<train>::new(cli.config.clone()).command_line(&cli).fit()?;
+///     Ok(())
+/// }
+/// ```
+///
+/// It returns nothing, an `ExitCode`, or a `Result` of these with any error. The option `crate = path` names `trainloop` where
+/// it has another name.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::main(args.into(), &item.into()).into()
@@ -165,7 +178,7 @@ pub fn derive_train_state(item: TokenStream) -> TokenStream {
     expand::train_state(item.into()).into()
 }
 
-/// Derives `Config`: a train loop's config that the command line can set, read by `Cli::<Config>::parse()`.
+/// Derives `Config`: a train loop's config that the command line can set, which `fn main(cli: Cli<Config>)` is given.
 ///
 /// ```ignore
 /// /// Trains a small net
@@ -188,7 +201,10 @@ pub fn derive_train_state(item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// Doc comments are the help. A value is read by its type's `FromStr`. A default is an expression of the field's type, or
+/// Doc comments are the help. Each field may also stand in a file, `--config run.toml`, or be set by its name, `--set lr=1e-3`.
+/// A value is read by its type's `FromStr`, wherever it stands. The options of the run (`--workers`, `--gpu`, `--storage`,
+/// `--name`, `--resume`, `--max-failures`), `--config`, `--set` and `--help` are there already: a field with such a name needs
+/// another one for its option. A default is an expression of the field's type, or
 /// a string that converts into it (`default = "data"` for a `PathBuf`); one that is no literal is shown by `Display`.
 /// `#[config(crate = path)]` on the struct names `trainloop` where it has another name.
 #[proc_macro_derive(Config, attributes(config))]

@@ -1,6 +1,6 @@
 //! What generated code calls; no promise of stability.
 
-use std::process::ExitCode;
+pub use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use std::clone::Clone;
@@ -19,11 +19,11 @@ pub use crate::callback::{
     Callback, CallbackReturn, Event, MetricsType, Offer, checkpoint, driver_report, exception, run_end, run_start,
     worker_report,
 };
-pub use crate::cli::Config;
 pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
+pub use crate::cli::{Cli, Config};
 pub use crate::error::{BoxError, Error};
 pub use crate::metric::field::Fields;
 pub use crate::metric::reduce::{first, last, max, mean, min, nested, sum};
@@ -61,17 +61,40 @@ pub(crate) fn note_interrupt(signal: i32) {
 }
 
 /// What `#[trainloop::main]` makes of `main`: a worker process works and ends here; otherwise the body runs.
-pub fn main<R: MainReturn>(body: impl FnOnce() -> R) -> ExitCode {
+pub fn main(body: impl FnOnce() -> ExitCode) -> ExitCode {
     if let Some(invitation) = crate::worker::invitation() {
         crate::worker::enter(&invitation);
     }
     MAIN_IS_OURS.store(true, Ordering::Relaxed);
-    body().exit_code()
+    body()
+}
+
+/// What a `main` with `#[trainloop::main]` may take.
+#[diagnostic::on_unimplemented(
+    message = "a main function with `#[trainloop::main]` cannot take `{Self}`",
+    label = "expected `trainloop::cli::Cli<C>`, the command line with the config `C`",
+    note = "write `fn main(cli: Cli<Config>)`, where `Config` derives `trainloop::Config`, or take nothing"
+)]
+pub trait MainParam {
+    /// Reads the process's command line; one with a mistake ends the process.
+    fn take() -> Self;
+}
+
+impl<C: Config> MainParam for Cli<C> {
+    fn take() -> Self {
+        Self::parse()
+    }
+}
+
+/// What `main` has returned, as the process's exit code.
+pub fn exit_code<R: MainReturn>(returned: R) -> ExitCode {
+    returned.exit_code()
 }
 
 /// What a `main` with `#[trainloop::main]` may return.
 #[diagnostic::on_unimplemented(
     message = "a main function with `#[trainloop::main]` cannot return `{Self}`",
+    label = "no exit code can be made of it",
     note = "return nothing, an `ExitCode`, or a `Result<(), E>` whose error converts into `Box<dyn Error + Send + Sync>`"
 )]
 pub trait MainReturn {
@@ -91,6 +114,7 @@ impl MainReturn for ExitCode {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: MainReturn, E: Into<BoxError>> MainReturn for Result<T, E> {
     fn exit_code(self) -> ExitCode {
         match self {

@@ -1,4 +1,3 @@
-use serde::{Deserialize, Serialize};
 use trainloop::prelude::*;
 
 #[derive(Config, Clone)]
@@ -6,9 +5,14 @@ struct Plain {
     lr: f64,
 }
 
-#[derive(Serialize, Deserialize, Clone)]
-struct Underived;
+#[derive(Config)]
+struct Bare;
+
+#[derive(Config, serde::Serialize, serde::Deserialize)]
+struct NotCloned {
+    lr: f64,
+}
 
 fn main() {
-    let _ = Cli::<Underived>::parse();
+    let _ = Cli::<Plain>::parse().config.lr;
 }

@@ -1,10 +1,11 @@
-use serde::{Deserialize, Serialize};
-use trainloop::prelude::*;
-
-#[derive(Serialize, Deserialize)]
-struct Config;
-
 #[trainloop::main]
 fn main() -> u8 {
     3
+}
+
+mod in_a_result {
+    #[trainloop::main]
+    pub fn main() -> Result<(), u8> {
+        Ok(())
+    }
 }

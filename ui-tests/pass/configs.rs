@@ -34,7 +34,37 @@ struct Everything {
     // No collision: the option has another name.
     #[config(long = "run-name")]
     name: Option<String>,
+    #[config(long = "net")]
+    config: Option<PathBuf>,
+    #[config(long = "test-set")]
+    set: Vec<PathBuf>,
 }
+
+fn given() -> u64 {
+    3
+}
+
+/// A default's expression means what it means elsewhere.
+#[derive(Config, Serialize, Deserialize, Clone)]
+struct Meant {
+    #[config(default = given())]
+    given: u64,
+}
+
+/// The words of a config may come from a macro, and some of them from who calls it.
+macro_rules! config_of {
+    ($name:ident, $field:ident: $ty:ty = $default:expr) => {
+        #[derive(Config, Serialize, Deserialize, Clone)]
+        struct $name {
+            #[config(default = $default)]
+            $field: $ty,
+            optional: Option<$ty>,
+            required: u64,
+        }
+    };
+}
+
+config_of!(ByMacro, rate: f64 = 1e-3);
 
 #[derive(Config, Serialize, Deserialize, Clone)]
 struct Nothing {}
@@ -47,4 +77,5 @@ fn main() {
         println!("{:?} {:?}", cli.config, cli.run.workers);
     }
     let _ = (Cli::<Nothing>::parse().config, Cli::<Unit>::parse);
+    let _ = (Cli::<Meant>::parse, Cli::<ByMacro>::parse);
 }

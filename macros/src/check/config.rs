@@ -1,11 +1,14 @@
 //! The rules of `#[derive(Config)]`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, Data, DeriveInput, Expr, ExprLit, ExprUnary, Field, Fields, GenericArgument, Lit, LitStr, Meta,
-    PathArguments, Type, UnOp,
+    Attribute, Data, DeriveInput, Expr, ExprLit, ExprUnary, Field, Fields, GenericArgument, Lit, Meta, PathArguments,
+    Type, UnOp,
 };
 
 use crate::args::Options;
@@ -13,7 +16,9 @@ use crate::ir::{Config, ConfigField, ConfigKind, DefaultValue};
 use crate::report::Report;
 
 /// The options that every command line has; `trainloop::cli` makes them.
-const STANDARD: [(&str, &str); 7] = [
+const STANDARD: [(&str, &str); 9] = [
+    ("config", "a file with the config"),
+    ("set", "a field by its name"),
     ("workers", "how many workers run"),
     ("gpu", "a GPU for each worker"),
     ("storage", "where runs are kept"),
@@ -66,13 +71,21 @@ fn config_field(field: &Field, taken: &mut HashMap<String, String>, report: &mut
 
     let plain = name.unraw().to_string();
     let renamed = options.string("long", report);
-    if let Some(literal) = &renamed {
-        check_long(literal, report);
-    }
     let long = match &renamed {
         Some(literal) => literal.value(),
         None => plain.trim_matches('_').replace('_', "-"),
     };
+    if !is_long(&long) {
+        const RULE: &str = "it has letters, digits and `-` alone, a letter first, and is written without its `--`";
+        match &renamed {
+            Some(literal) => report.at(literal, format!("`{long}` is no option's name: {RULE}")),
+            None => report.at(
+                &name,
+                format!("the field `{plain}` makes no option's name; give it one: `#[config(long = \"…\")]`"),
+            ),
+        }
+        return None;
+    }
     let collision = STANDARD.iter().find(|(standard, _)| *standard == long).map(|(_, what)| {
         format!("the field `{plain}` would be the option `--{long}`, which every command line has already ({what})")
     });
@@ -105,20 +118,10 @@ fn config_field(field: &Field, taken: &mut HashMap<String, String>, report: &mut
 }
 
 /// An option's name can be typed behind `--`.
-fn check_long(literal: &LitStr, report: &mut Report) {
-    let long = literal.value();
-    let fits = long.starts_with(char::is_alphabetic)
+fn is_long(long: &str) -> bool {
+    long.starts_with(char::is_alphabetic)
         && long.chars().all(|letter| letter.is_alphanumeric() || letter == '-')
-        && !long.ends_with('-');
-    if !fits {
-        report.at(
-            literal,
-            format!(
-                "`{long}` is no option's name: it has letters, digits and `-` alone, a letter first, and is written without \
-                 its `--`"
-            ),
-        );
-    }
+        && !long.ends_with('-')
 }
 
 /// How often a field of this type is given, and the type that is read each time. As in clap's own derive, `bool`, `Option`

@@ -4,19 +4,18 @@ mod callback;
 mod checkpoint;
 mod config;
 mod defaults;
+mod main;
 mod metrics;
 mod train_loop;
 mod train_state;
 
-use proc_macro2::TokenStream;
 use syn::{Safety, Signature};
 
-use crate::args::Options;
-use crate::ir::{Function, Main};
 use crate::report::Report;
 
 pub(crate) use callback::callback;
 pub(crate) use config::config;
+pub(crate) use main::main;
 pub(crate) use metrics::metrics;
 pub(crate) use train_loop::train_loop;
 pub(crate) use train_state::train_state;
@@ -52,18 +51,3 @@ fn plain_function(what: &str, concrete: &str, signature: &Signature, report: &mu
 
 /// Why a train loop is not generic.
 const BY_NAME: &str = "a worker process finds it by its name alone";
-
-/// The rules of `#[trainloop::main]`.
-pub(crate) fn main(args: TokenStream, function: &Function, report: &mut Report) -> Main {
-    let options = Options::parse(args, report);
-    options.allow("`#[trainloop::main]`", &["crate"], report);
-    let signature = &function.signature;
-    plain_function("a main function with `#[trainloop::main]`", BY_NAME, signature, report);
-    if signature.ident != "main" {
-        report.at(&signature.ident, "`#[trainloop::main]` belongs above `fn main`, where every worker process begins");
-    }
-    if !signature.inputs.is_empty() {
-        report.at(&signature.inputs, "`main` takes no parameters");
-    }
-    Main { krate: options.crate_path(report), output: signature.output.clone() }
-}

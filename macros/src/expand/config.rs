@@ -1,10 +1,10 @@
 //! `#[derive(Config)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Path};
+use syn::{DeriveInput, Ident, Path};
 
 use super::{derive, respan};
 use crate::check;
@@ -27,7 +27,7 @@ fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
                 #krate::__private::not_compiled()
             }
 
-            fn read(_: &#krate::__private::Given) -> ::core::result::Result<Self, #krate::__private::Mistake> {
+            fn read(_: &#krate::__private::Given) -> #krate::__private::Result<Self, #krate::__private::Mistake> {
                 #krate::__private::not_compiled()
             }
         }
@@ -37,20 +37,23 @@ fn recovery(krate: &Path, input: &DeriveInput) -> TokenStream {
 fn implementation(config: &Config) -> TokenStream {
     let Config { krate, input, doc, fields } = config;
     let name = &input.ident;
+    // A name that no default's expression can mean.
+    let given = Ident::new("given", Span::mixed_site());
     let declared = fields.iter().map(|field| declared(krate, field));
-    let read = fields.iter().map(|field| read(krate, field));
+    let read = fields.iter().map(|field| read(krate, &given, field));
     quote! {
         #[automatically_derived]
-        #[allow(clippy::useless_vec)] // a default is lent, and a user writes `vec![…]`
+        // A default is lent, and a user writes `vec![…]`; it is put off, and a user writes a call.
+        #[allow(clippy::useless_vec, clippy::redundant_closure)]
         impl #krate::__private::Config for #name {
             fn declare() -> #krate::__private::Declaration {
                 #krate::__private::Declaration::new(#doc) #(.option(#declared))*
             }
 
             fn read(
-                given: &#krate::__private::Given,
-            ) -> ::core::result::Result<Self, #krate::__private::Mistake> {
-                ::core::result::Result::Ok(Self { #(#read),* })
+                #given: &#krate::__private::Given,
+            ) -> #krate::__private::Result<Self, #krate::__private::Mistake> {
+                #krate::__private::Ok(Self { #(#read),* })
             }
         }
     }
@@ -62,7 +65,8 @@ fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
     let name = name.unraw().to_string();
     let kind = match (kind, default) {
         (ConfigKind::One, None) => quote!(Required),
-        (ConfigKind::One, Some(_)) | (ConfigKind::Optional, _) => quote!(Optional),
+        (ConfigKind::One, Some(_)) => quote!(Defaulted),
+        (ConfigKind::Optional, _) => quote!(Optional),
         (ConfigKind::Flag, _) => quote!(Flag),
         (ConfigKind::Many, _) => quote!(Many),
     };
@@ -83,7 +87,7 @@ fn declared(krate: &Path, field: &ConfigField) -> TokenStream {
 }
 
 /// The field's value. The call lies at the type that is read, so that one without `FromStr` is marked there.
-fn read(krate: &Path, field: &ConfigField) -> TokenStream {
+fn read(krate: &Path, given: &Ident, field: &ConfigField) -> TokenStream {
     let ConfigField { name, long, kind, value: ty, default, .. } = field;
     let span = ty.span();
     let default = default.as_ref().map(|default| match default {
@@ -94,13 +98,13 @@ fn read(krate: &Path, field: &ConfigField) -> TokenStream {
         DefaultValue::Literal { value, .. } | DefaultValue::Expression(value) => quote!(#value),
     });
     let call = match (kind, default) {
-        (ConfigKind::One, None) => quote_spanned!(span=> given.one::<#ty>(#long)?),
-        (ConfigKind::One, Some(default)) => quote_spanned!(span=> given.one_or::<#ty>(#long, || #default)?),
-        (ConfigKind::Optional, _) => quote_spanned!(span=> given.optional::<#ty>(#long)?),
-        (ConfigKind::Flag, None) => quote_spanned!(span=> given.flag(#long, false)),
-        (ConfigKind::Flag, Some(default)) => quote_spanned!(span=> given.flag(#long, #default)),
-        (ConfigKind::Many, None) => quote_spanned!(span=> given.many::<#ty>(#long)?),
-        (ConfigKind::Many, Some(default)) => quote_spanned!(span=> given.many_or::<#ty>(#long, || #default)?),
+        (ConfigKind::One, None) => quote_spanned!(span=> #given.one::<#ty>(#long)?),
+        (ConfigKind::One, Some(default)) => quote_spanned!(span=> #given.one_or::<#ty>(#long, || #default)?),
+        (ConfigKind::Optional, _) => quote_spanned!(span=> #given.optional::<#ty>(#long)?),
+        (ConfigKind::Flag, None) => quote_spanned!(span=> #given.flag(#long, false)?),
+        (ConfigKind::Flag, Some(default)) => quote_spanned!(span=> #given.flag(#long, #default)?),
+        (ConfigKind::Many, None) => quote_spanned!(span=> #given.many::<#ty>(#long)?),
+        (ConfigKind::Many, Some(default)) => quote_spanned!(span=> #given.many_or::<#ty>(#long, || #default)?),
     };
     quote!(#name: #call)
 }

@@ -1,13 +1,13 @@
 //! What the command line gives the trainer.
 
-use super::{Cli, Config, RunOptions};
+use super::{Cli, RunOptions};
 use crate::trainer::{FailureConfig, Resume, TorchTrainer, TrainLoop};
 
 impl<L: TrainLoop> TorchTrainer<L> {
     /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage`, `--name`, `--resume` and
     /// `--max-failures`. What it does not say stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
     /// [`new`](Self::new) has it.
-    pub fn command_line<C: Config>(mut self, cli: &Cli<C>) -> Self {
+    pub fn command_line<C>(mut self, cli: &Cli<C>) -> Self {
         let RunOptions { workers, gpu, storage, name, resume, max_failures } = cli.run.clone();
         if let Some(workers) = workers {
             self.scaling.workers = Some(workers.into());
@@ -39,6 +39,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::cli::Config;
     use crate::error::{BoxError, Result};
     use crate::strategy::Strategy;
     use crate::trainer::{RunConfig, ScalingConfig};

@@ -12,19 +12,21 @@ pub struct Declaration {
 /// One field of a config, as an option.
 #[derive(Debug)]
 pub struct Declared {
-    long: &'static str,
-    field: &'static str,
+    pub(super) long: &'static str,
+    pub(super) field: &'static str,
     doc: &'static str,
-    occurs: Occurs,
+    pub(super) occurs: Occurs,
     shown: Vec<String>,
 }
 
-/// How often an option is given.
+/// How often a field is given, and what it is where it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occurs {
     /// Once.
     Required,
-    /// Once or not at all.
+    /// Once, or it has its default.
+    Defaulted,
+    /// Once, or it is `None`.
     Optional,
     /// Once or not at all, with a value or without.
     Flag,
@@ -46,7 +48,11 @@ impl Declaration {
         self
     }
 
-    pub(super) fn add_to(self, mut command: Command) -> Command {
+    pub(super) fn fields(&self) -> &[Declared] {
+        &self.options
+    }
+
+    pub(super) fn add_to(&self, mut command: Command) -> Command {
         let [first, whole] = help(self.doc);
         if let Some(first) = first {
             command = command.about(first);
@@ -54,7 +60,7 @@ impl Declaration {
         if let Some(whole) = whole {
             command = command.long_about(whole);
         }
-        command.args(self.options.into_iter().map(Declared::into_arg))
+        command.args(self.options.iter().map(Declared::arg))
     }
 }
 
@@ -78,11 +84,11 @@ impl Declared {
         self
     }
 
-    fn into_arg(self) -> Arg {
+    fn arg(&self) -> Arg {
         let arg = Arg::new(self.long).long(self.long).value_name(self.field.to_uppercase());
         let arg = match self.occurs {
             Occurs::Required => arg.required(true).allow_negative_numbers(true),
-            Occurs::Optional => arg.allow_negative_numbers(true),
+            Occurs::Defaulted | Occurs::Optional => arg.allow_negative_numbers(true),
             Occurs::Flag => flag(arg),
             Occurs::Many => arg.action(ArgAction::Append).allow_negative_numbers(true),
         };
@@ -98,7 +104,7 @@ impl Declared {
             None => arg,
         };
         // Shown, and never read: the default itself comes from the derive.
-        arg.default_values(self.shown)
+        arg.default_values(&self.shown)
     }
 }
 

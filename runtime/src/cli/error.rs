@@ -48,7 +48,8 @@ impl From<CliError> for Error {
 /// A value that cannot be read; generated code passes it on.
 #[derive(Debug)]
 pub struct Mistake {
-    pub(super) long: &'static str,
+    /// Where the value comes from, in quotes.
+    pub(super) origin: String,
     pub(super) value: String,
     pub(super) reason: String,
 }

@@ -1,40 +1,49 @@
 //! What was given, and how a field takes its value from it.
 
-use clap::ArgMatches;
-use clap::parser::ValueSource;
+use std::collections::HashMap;
 
 use super::error::Mistake;
 use super::value::FromText;
 
-/// What was given for a config's fields; generated code reads each field from it.
-///
-/// A field looks on the command line, then takes its default. A source between the two (a file, say) belongs into `texts`
-/// and `flag`, and nowhere else.
-#[derive(Debug)]
+/// What was given for a config's fields, wherever; generated code reads each field from it, by its option's name.
+#[derive(Debug, Default)]
 pub struct Given {
-    matches: ArgMatches,
+    fields: HashMap<&'static str, Values>,
+}
+
+/// What was given for one field.
+#[derive(Debug)]
+pub(super) struct Values {
+    /// As they were written. An empty list is one that was given empty.
+    pub(super) texts: Vec<String>,
+    /// Where they come from, in quotes, as a message names it.
+    pub(super) origin: String,
 }
 
 impl Given {
-    pub(super) fn new(matches: ArgMatches) -> Self {
-        Self { matches }
+    pub(super) fn has(&self, long: &str) -> bool {
+        self.fields.contains_key(long)
     }
 
-    /// What was given for an option, in its order; clap's own default is there to be shown alone.
-    fn texts(&self, long: &str) -> Vec<&String> {
-        if self.matches.value_source(long) != Some(ValueSource::CommandLine) {
-            return Vec::new();
-        }
-        self.matches.get_many(long).map(Iterator::collect).unwrap_or_default()
+    pub(super) fn insert(&mut self, long: &'static str, values: Values) {
+        self.fields.insert(long, values);
+    }
+
+    fn read<T: FromText>(&self, long: &str) -> Result<Option<Vec<T>>, Mistake> {
+        let Some(Values { texts, origin }) = self.fields.get(long) else { return Ok(None) };
+        let read = |text: &String| {
+            let mistake = |reason| Mistake { origin: origin.clone(), value: text.clone(), reason };
+            T::parse_text(text).map_err(mistake)
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
     /// The value of a flag.
-    #[must_use]
-    pub fn flag(&self, long: &'static str, default: bool) -> bool {
-        if self.matches.value_source(long) != Some(ValueSource::CommandLine) {
-            return default;
-        }
-        self.matches.get_one(long).copied().unwrap_or(default)
+    ///
+    /// # Errors
+    /// As [`many`](Self::many)'s.
+    pub fn flag(&self, long: &'static str, default: bool) -> Result<bool, Mistake> {
+        self.one_or(long, || default)
     }
 
     /// All values of an option.
@@ -42,11 +51,10 @@ impl Given {
     /// # Errors
     /// A value that the type does not take.
     pub fn many<T: FromText>(&self, long: &'static str) -> Result<Vec<T>, Mistake> {
-        let read = |text: &String| T::parse_text(text).map_err(|reason| Mistake { long, value: text.clone(), reason });
-        self.texts(long).into_iter().map(read).collect()
+        self.many_or(long, Vec::new)
     }
 
-    /// All values of an option, or its default where there is none.
+    /// All values of an option, or its default where it was not given.
     ///
     /// # Errors
     /// As [`many`](Self::many)'s.
@@ -55,8 +63,7 @@ impl Given {
         long: &'static str,
         default: impl FnOnce() -> Vec<T>,
     ) -> Result<Vec<T>, Mistake> {
-        let values = self.many(long)?;
-        Ok(if values.is_empty() { default() } else { values })
+        Ok(self.read(long)?.unwrap_or_else(default))
     }
 
     /// The value of an option, if it was given.
@@ -64,7 +71,7 @@ impl Given {
     /// # Errors
     /// As [`many`](Self::many)'s.
     pub fn optional<T: FromText>(&self, long: &'static str) -> Result<Option<T>, Mistake> {
-        Ok(self.many(long)?.pop())
+        Ok(self.read(long)?.and_then(|mut values: Vec<T>| values.pop()))
     }
 
     /// The value of an option, or its default.
@@ -75,12 +82,13 @@ impl Given {
         Ok(self.optional(long)?.unwrap_or_else(default))
     }
 
-    /// The value of an option that must be given, as clap has seen to.
+    /// The value of an option that must be given, as the sources have seen to.
     ///
     /// # Errors
     /// As [`many`](Self::many)'s.
     pub fn one<T: FromText>(&self, long: &'static str) -> Result<T, Mistake> {
-        let missing = || Mistake { long, value: String::new(), reason: "it is missing".to_owned() };
+        let missing =
+            || Mistake { origin: format!("'--{long}'"), value: String::new(), reason: "it is missing".to_owned() };
         self.optional(long)?.ok_or_else(missing)
     }
 }

@@ -6,25 +6,30 @@ use clap::Command;
 use clap::error::ErrorKind;
 
 use super::Config;
+use super::declare::Declaration;
 use super::error::{CliError, Mistake};
-use super::given::Given;
+use super::sources::{self, Refusal};
 use super::standard::RunOptions;
 
 /// What the command line says: the config, and the options of the run. See the [module's example](super).
+// Without a bound on `C`: a type that is no `Config` is told so once, where it is read.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Cli<C: Config> {
+pub struct Cli<C> {
     /// The config: what was given, and the defaults of the rest.
     pub config: C,
     /// The options of the run itself, for [`command_line`](crate::trainer::TorchTrainer::command_line).
     pub run: RunOptions,
 }
 
-impl<C: Config> Cli<C> {
+impl<C> Cli<C> {
     /// Reads the process's command line. `--help` prints the help and ends the process with 0; a mistake is printed, and
     /// ends it with 1.
     #[must_use]
-    pub fn parse() -> Self {
+    pub fn parse() -> Self
+    where
+        C: Config,
+    {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
@@ -32,27 +37,38 @@ impl<C: Config> Cli<C> {
     ///
     /// # Errors
     /// [`CliError`] where it has a mistake, or asks for help.
-    pub fn try_parse_from<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, CliError> {
-        let mut command = command::<C>();
-        let matches = command.try_get_matches_from_mut(args).map_err(CliError)?;
-        let run = RunOptions::read(&matches);
-        match C::read(&Given::new(matches)) {
-            Ok(config) => Ok(Self { config, run }),
-            Err(mistake) => Err(refused(&mut command, &mistake)),
+    pub fn try_parse_from<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, CliError>
+    where
+        C: Config,
+    {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let declaration = C::declare();
+        // It demands the required fields, so that the usage shows them; they may also stand elsewhere.
+        let mut command = command(&declaration);
+        let (matches, incomplete) = match command.try_get_matches_from_mut(&args) {
+            Ok(matches) => (matches, None),
+            Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+                let lenient = self::command(&declaration).mut_args(|arg| arg.required(false));
+                (lenient.try_get_matches_from(&args).map_err(CliError)?, Some(error))
+            }
+            Err(error) => return Err(CliError(error)),
+        };
+        if let Some(error) = incomplete.filter(|_| !matches.contains_id("config") && !matches.contains_id("set")) {
+            return Err(CliError(error));
         }
+        let fields = declaration.fields();
+        let given = sources::gather(fields, &command, &matches)
+            .and_then(|given| sources::missing(fields, &command, &matches, &given).map(|()| given))
+            .map_err(|Refusal { kind, message }| CliError(command.error(kind, message)))?;
+        let config = C::read(&given).map_err(|Mistake { origin, value, reason }| {
+            let message = format!("invalid value '{value}' for {origin}: {reason}");
+            CliError(command.error(ErrorKind::ValueValidation, message))
+        })?;
+        Ok(Self { config, run: RunOptions::read(&matches) })
     }
 }
 
 /// The name is a stand-in: usage has the first word of the command line.
-fn command<C: Config>() -> Command {
-    RunOptions::add_to(C::declare().add_to(Command::new("trainloop")))
-}
-
-/// In clap's own words and colours.
-fn refused(command: &mut Command, mistake: &Mistake) -> CliError {
-    let Mistake { long, value, reason } = mistake;
-    let option = command.get_arguments().find(|arg| arg.get_long() == Some(long));
-    let option = option.map_or_else(|| format!("--{long}"), ToString::to_string);
-    let message = format!("invalid value '{value}' for '{option}': {reason}");
-    CliError(command.error(ErrorKind::ValueValidation, message))
+fn command(declaration: &Declaration) -> Command {
+    RunOptions::add_to(sources::add_to(declaration.add_to(Command::new("trainloop"))))
 }

@@ -8,8 +8,8 @@ use super::declare::flag;
 
 /// What the command line says of the run itself; `None` where it says nothing, and the program decides.
 ///
-/// `#[derive(Config)]` refuses a field with one of these options' names: the list in the macro's `check/config.rs` holds
-/// them, too.
+/// `#[derive(Config)]` refuses a field with one of these options' names, or with `config` or `set`, which are of the config:
+/// the list in the macro's `check/config.rs` holds them, too.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct RunOptions {

@@ -1,5 +1,7 @@
 //! Command lines, read: every kind of field, the help, and every mistake's message.
 
+mod sources;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -160,6 +162,10 @@ Options:
       --shuffle[=<true|false>]  [default: true]
       --type <TYPE>             Kind
   -h, --help                    Print help (see more with '--help')
+
+Config:
+      --config <FILE>     Take fields from this JSON or TOML file; what the command line says counts before it
+      --set <NAME=VALUE>  Set a field by its name, as its own option would (may be given several times)
 
 Run:
       --workers <N>            Worker processes; with 0 the loop runs in this process

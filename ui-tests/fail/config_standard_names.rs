@@ -1,0 +1,14 @@
+use serde::{Deserialize, Serialize};
+use trainloop::prelude::*;
+
+#[derive(Config, Serialize, Deserialize, Clone)]
+struct Standard {
+    config: Option<String>,
+    set: Vec<String>,
+    resume: bool,
+    max_failures: u64,
+    #[config(long = "config")]
+    net: String,
+}
+
+fn main() {}

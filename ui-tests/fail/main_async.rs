@@ -1,0 +1,4 @@
+#[trainloop::main]
+async fn main() -> trainloop::Result<()> {
+    std::future::ready(Ok(())).await
+}

@@ -1,0 +1,7 @@
+#[trainloop::main]
+fn main<T>()
+where
+    T: Default,
+{
+    drop(T::default());
+}

@@ -1,0 +1,4 @@
+#[trainloop::main(workers = two)]
+fn main() -> trainloop::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,4 @@
+#[trainloop::main]
+fn begin() {}
+
+fn main() {}
