@@ -70,13 +70,13 @@ fn failure(options: &Options, report: &mut Report) -> Option<MaxFailures> {
     let value = options.value("max_failures", report)?;
     match value {
         Expr::Path(path) if path.path.is_ident("unlimited") => Some(MaxFailures::Unlimited),
-        _ => match whole(value) {
-            Some((literal, _)) => Some(MaxFailures::Count(literal)),
-            None => {
+        _ => {
+            let count = whole(value).map(|(literal, _)| MaxFailures::Count(literal));
+            if count.is_none() {
                 report.at(value, "`max_failures` is a whole number, or `unlimited`; write `max_failures = 3`");
-                None
             }
-        },
+            count
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn implementation(config: &Config) -> TokenStream {
     let Config { krate, input, doc, fields } = config;
     let name = &input.ident;
     // A name that no default's expression can mean.
-    let given = Ident::new("given", Span::mixed_site());
+    let given = Ident::new("__given", Span::mixed_site());
     let declared = fields.iter().map(|field| declared(krate, field));
     let read = fields.iter().map(|field| read(krate, &given, field));
     quote! {

@@ -84,9 +84,7 @@ fn described(krate: &Path, field: &MetricField) -> TokenStream {
             return quote_spanned!(ty.span()=> .nested(#name, <#ty as #private::Metrics>::fields));
         }
     };
-    let unit = match unit {
-        Some(unit) => quote!(#krate::__private::Some(#unit)),
-        None => quote!(#krate::__private::None),
-    };
+    let unit =
+        if let Some(unit) = unit { quote!(#krate::__private::Some(#unit)) } else { quote!(#krate::__private::None) };
     quote!(.field(#name, #krate::__private::Reduction::#reduction, #unit))
 }
