@@ -1,4 +1,5 @@
 use super::train_loop;
+use crate::ir::ParameterKind::{Checkpoint, Config, Context, Device, Lent, State};
 use crate::ir::{MetricsFrom, ParameterKind, TrainLoop};
 use crate::report::Report;
 
@@ -195,7 +196,6 @@ fn parameters_are_known_by_their_types_in_any_order() {
         assert_eq!(mistakes, Vec::<String>::new(), "{function}");
         train_loop.unwrap().parameters.iter().map(|parameter| parameter.kind).collect()
     };
-    use ParameterKind::{Checkpoint, Config, Context, Device, Lent, State};
     assert_eq!(kinds("fn train() -> R {}"), []);
     assert_eq!(kinds("fn train(c: C, x: &mut worker::Context) -> R {}"), [Config, Context]);
     assert_eq!(
