@@ -1,4 +1,4 @@
-#[allow(clippy::needless_pass_by_value)]
+#[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
 fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     let model = ctx
         .prepare_model(|path| {

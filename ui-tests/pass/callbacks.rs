@@ -60,7 +60,10 @@ mod inner {
 }
 
 fn main() {
-    let _ = TorchTrainer::<inner::train>::new(());
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunConfig::default().storage(folder.path()).progress(false);
+    let outcome = TorchTrainer::<inner::train>::new(()).run(run).fit().unwrap();
+    assert_eq!(outcome.metrics.unwrap().loss, 0.5);
     // It is still a function.
     nothing();
 }

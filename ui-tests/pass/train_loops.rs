@@ -51,13 +51,20 @@ mod inner {
     /// The attribute by its path, a loop in a module.
     #[trainloop::train_loop]
     pub(super) fn nested(ctx: &mut Context<M>, _config: Config) -> Result<()> {
-        ctx.on_rank_zero(|view| view.world_size());
+        ctx.on_rank_zero(|view| assert_eq!(view.world_size(), 1));
         ctx.barrier()
     }
 }
 
-fn main() {
-    let _ = TorchTrainer::<inner::nested>::new(Config { lr: 0.1 });
-    let _ = TorchTrainer::<with_alias>::new(Config { lr: 0.1 });
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = || RunConfig::default().storage(folder.path()).progress(false);
+    let config = || Config { lr: 0.1 };
+    TorchTrainer::<inner::nested>::new(config()).run(run()).fit()?;
+    assert_eq!(TorchTrainer::<with_alias>::new(config()).run(run()).fit()?.output, [0.1]);
+    assert_eq!(TorchTrainer::<with_anyhow>::new((1, "b".to_owned())).run(run()).fit()?.output, "b");
+    let error = TorchTrainer::<with_anyhow>::new((0, String::new())).run(run()).fit().unwrap_err();
+    assert!(error.to_string().contains("a is zero"), "{error}");
     let _ = uses;
+    Ok(())
 }

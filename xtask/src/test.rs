@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the workspace's tests, then those that must not compile, then, on request, the
-//! comparisons with torch.
+//! `cargo xtask test`: the workspace's tests, then those that must not compile, then, on request, the comparisons with
+//! torch; `cargo xtask test ui`: those that must not compile alone.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,16 +10,28 @@ use crate::{cargo, peers, setup};
 /// Run the tests, as `cargo xtask test -- sampler` for those with that in their name.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// One part of them: `ui` is what must compile and what must not, for which no libtorch is needed
+    #[arg(value_enum)]
+    part: Option<Part>,
     /// Also compare with torch itself, in a virtual environment that is made on first use
     #[arg(long)]
     peers: bool,
-    /// Handed on to the first `cargo test`
+    /// Handed on to `cargo test`: with all parts, to the first
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
 
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Ui,
+}
+
 pub(crate) fn main(args: &Args) -> Result<()> {
     let root = cargo::root()?;
+    if args.part == Some(Part::Ui) {
+        return ui_tests(&root, &args.rest);
+    }
     setup::ensure(&root)?;
     tests(&root, &args.rest)?;
     if args.peers {
@@ -32,6 +44,10 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 pub(crate) fn tests(root: &Path, args: &[OsString]) -> Result<()> {
     // Without `--all-targets`: that would leave out the documentation's examples.
     cargo::run(cargo::cargo(root).args(["test", "--workspace"]).args(args))?;
-    // A workspace of its own, because its features must not reach the others.
-    cargo::run(cargo::cargo(&root.join("ui-tests")).arg("test"))
+    ui_tests(root, &[])
+}
+
+/// A workspace of its own, because its features must not reach the others.
+fn ui_tests(root: &Path, args: &[OsString]) -> Result<()> {
+    cargo::run(cargo::cargo(&root.join("ui-tests")).arg("test").args(args))
 }

@@ -23,9 +23,9 @@ pub(crate) fn train_loop(args: TokenStream, item: &TokenStream) -> TokenStream {
     match (train_loop, report.messages()) {
         (Some(train_loop), messages) if messages.is_empty() => {
             let implementation = implementation(&train_loop);
-            // The config is handed over: a loop owns it, whether it looks at it or takes it apart.
+            // A loop owns its config, whether it looks at it or takes it apart, and always returns a `Result`.
             quote! {
-                #[allow(clippy::needless_pass_by_value)]
+                #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
                 #item
                 #implementation
             }

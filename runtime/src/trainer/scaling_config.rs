@@ -125,7 +125,7 @@ impl ScalingConfig {
     }
 
     /// What is said here, and of the rest what `defaults` says.
-    pub(crate) fn over(self, defaults: Self) -> Self {
+    pub(crate) fn over(self, defaults: &Self) -> Self {
         Self {
             workers: self.workers.or(defaults.workers),
             use_gpu: self.use_gpu.or(defaults.use_gpu),
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_is_said_later_counts_and_the_rest_stays() {
         let defaults = ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
-        let over = ScalingConfig::workers(3).over(defaults);
+        let over = ScalingConfig::workers(3).over(&defaults);
         assert_eq!(over, ScalingConfig::workers(3).use_gpu(true).start_timeout(Duration::from_secs(7)));
     }
 }

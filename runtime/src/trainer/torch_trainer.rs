@@ -33,7 +33,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
 
     /// How many workers, on what; what it does not say stays as it was.
     pub fn scaling(mut self, scaling: ScalingConfig) -> Self {
-        self.scaling = scaling.over(self.scaling);
+        self.scaling = scaling.over(&self.scaling);
         self
     }
 
