@@ -10,8 +10,10 @@ mod check;
 mod expand;
 mod ir;
 mod report;
+mod show;
 
 use proc_macro::TokenStream;
+use proc_macro2::TokenStream as TokenStream2;
 
 /// Makes a function a train loop, which [`TorchTrainer`](../trainloop/trainer/struct.TorchTrainer.html) can run on any
 /// number of workers.
@@ -39,7 +41,8 @@ use proc_macro::TokenStream;
 /// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
 #[proc_macro_attribute]
 pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::train_loop(args.into(), &item.into()).into()
+    let item = item.into();
+    show::show("#[train_loop]", &item, expand::train_loop(args.into(), &item)).into()
 }
 
 /// Runs a function at an event of a run, beside the train loop and without a word in it.
@@ -66,7 +69,8 @@ pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
 /// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
 #[proc_macro_attribute]
 pub fn callback(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::callback(args.into(), &item.into()).into()
+    let item = item.into();
+    show::show("#[callback]", &item, expand::callback(args.into(), &item)).into()
 }
 
 /// Lets worker processes in: above `fn main` of a binary that calls `fit`.
@@ -98,7 +102,8 @@ pub fn callback(args: TokenStream, item: TokenStream) -> TokenStream {
 /// it has another name.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::main(args.into(), &item.into()).into()
+    let item = item.into();
+    show::show("#[trainloop::main]", &item, expand::main(args.into(), &item)).into()
 }
 
 /// Derives `Metrics`: what a train loop reports, and how the ranks' values become the run's.
@@ -116,7 +121,8 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// one is rank 0's. `#[metric(crate = path)]` on the struct names `trainloop` where it has another name.
 #[proc_macro_derive(Metrics, attributes(metric))]
 pub fn derive_metrics(item: TokenStream) -> TokenStream {
-    expand::metrics(item.into()).into()
+    let item = TokenStream2::from(item);
+    show::show("#[derive(Metrics)]", &item.clone(), expand::metrics(item)).into()
 }
 
 /// Derives `TrainState`: what a checkpoint holds of a struct or an enum.
@@ -175,7 +181,8 @@ pub fn derive_metrics(item: TokenStream) -> TokenStream {
 /// in the same variant, since tensors are saved by rank 0 alone.
 #[proc_macro_derive(TrainState, attributes(state))]
 pub fn derive_train_state(item: TokenStream) -> TokenStream {
-    expand::train_state(item.into()).into()
+    let item = TokenStream2::from(item);
+    show::show("#[derive(TrainState)]", &item.clone(), expand::train_state(item)).into()
 }
 
 /// Derives `Config`: a train loop's config that the command line can set, which `fn main(cli: Cli<Config>)` is given.
@@ -209,5 +216,6 @@ pub fn derive_train_state(item: TokenStream) -> TokenStream {
 /// `#[config(crate = path)]` on the struct names `trainloop` where it has another name.
 #[proc_macro_derive(Config, attributes(config))]
 pub fn derive_config(item: TokenStream) -> TokenStream {
-    expand::config(item.into()).into()
+    let item = TokenStream2::from(item);
+    show::show("#[derive(Config)]", &item.clone(), expand::config(item)).into()
 }
