@@ -29,12 +29,34 @@ use proc_macro2::TokenStream as TokenStream2;
 /// The function stays as it is written and can be called in a test. Beside it the attribute makes a type of the same name,
 /// for `TorchTrainer::<train>::new(config)`, and enters it in the list where worker processes look it up.
 ///
-/// The function takes `&mut Context<M>`, where `M: Metrics` is what it reports, and its config, which serde can write and
-/// read; it returns a `Result` with any error and any value that serde can write and read.
+/// # Parameters
+///
+/// The function says by its parameters' types what it wants, in any order, any part of it:
+///
+/// | parameter | what it is given |
+/// |---|---|
+/// | `ctx: &mut Context<M>` | the worker's place in the run; `M: Metrics` is what the loop reports |
+/// | `config: C`, any type that serde can write and read | what `TorchTrainer::<train>::new(config)` was given; `()` without one |
+/// | `state: &mut S`, where `S: InitState<M, C>` | the state, built by its `init` and restored from the run's latest checkpoint |
+/// | `checkpoint: Option<Checkpoint>` | the checkpoint that the run begins from |
+/// | `device: Device` | where this worker's tensors belong |
+///
+/// It returns a `Result` with any error and any value that serde can write and read: `Outcome::output` on rank 0.
+///
+/// # Options
+///
+/// They are defaults: `TorchTrainer`'s methods override them, and after these the command line, where `main` takes one.
 ///
 /// | option | values | without it |
 /// |---|---|---|
 /// | `strategy` | `single`, `ddp` | `ddp` |
+/// | `workers` | `4`, or `2..=8`: as many as there are cores, or GPUs | 0: the loop runs in the calling process |
+/// | `use_gpu` | alone, or `true` and `false`: one GPU for each worker | `false` |
+/// | `backend` | `gloo` | `gloo` |
+/// | `failure(max_failures = 3)` | how often the group starts again after a failure; `unlimited` | 0 |
+/// | `resume` | `if_exists`, `never`, `require`: what happens where there is a run of that name | `if_exists` |
+/// | `name = "digits"` | the run's name | made from the loop's name and the time |
+/// | `metrics = M` | what a loop without a context reports | `()` |
 /// | `checkpoint(keep = 3)` | how many checkpoints are kept, besides the newest | all |
 /// | `checkpoint(score = max(field))` | `max` or `min` of a field of the metrics, by which they are ranked | newer is better |
 /// | `checkpoint(every = "10m")` | a time, or a number of steps, after which `ctx.step` makes one | none |
@@ -63,7 +85,7 @@ pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// | option | values | without it |
 /// |---|---|---|
-/// | `on` | `worker`, `driver` | `worker` for `report`, `driver` for the others, which fire there alone |
+/// | `on` | `worker`, `driver`, `rank_zero` (the worker of rank 0) | `worker` for `report`, `driver` for the others, which fire there alone |
 /// | `order` | an `i64`; a lower one runs first, and of the same, by file and line | `0` |
 /// | `only` | the one train loop for which it runs | every loop with its metrics |
 /// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |
@@ -117,8 +139,16 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// A field's `#[metric(reduce = …)]` is `mean` (of `f32` or `f64`), `sum`, `min` or `max` (of a number); a field without
-/// one is rank 0's. `#[metric(crate = path)]` on the struct names `trainloop` where it has another name.
+/// | above a field | what it says |
+/// |---|---|
+/// | `#[metric(reduce = mean)]` | the ranks' mean, of an `f32` or `f64` |
+/// | `reduce = sum`, `min`, `max` | of a number |
+/// | `reduce = last` | the last rank's, such as the last stage of a pipeline, which alone has the loss |
+/// | `reduce = none`, or nothing | rank 0's |
+/// | `#[metric(nested)]` | the field is a struct that derives `Metrics`: its own fields say how |
+/// | `#[metric(unit = "s")]` | what the value is measured in, for plots and for the terminal |
+///
+/// `#[metric(crate = path)]` on the struct names `trainloop` where it has another name.
 #[proc_macro_derive(Metrics, attributes(metric))]
 pub fn derive_metrics(item: TokenStream) -> TokenStream {
     let item = TokenStream2::from(item);

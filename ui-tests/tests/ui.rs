@@ -7,6 +7,7 @@
 //! After a message has been changed on purpose: `TRYBUILD=overwrite cargo test`, and read the difference.
 
 mod lines;
+mod quotes;
 
 use std::process::Command;
 
@@ -37,6 +38,13 @@ fn what_is_wrong_fails_at_its_lines() {
         let found = failed.get(name).unwrap_or_else(|| panic!("{name} compiles"));
         assert_eq!(*found, lines::of_message(&case), "{name}");
     }
+}
+
+/// `docs/compile-time.md` says what is said.
+#[test]
+fn the_list_of_mistakes_quotes_real_messages() {
+    let missing = quotes::that_nothing_says();
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 /// The compiler whose messages are written down.
