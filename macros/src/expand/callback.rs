@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{parse_function, respan, with_item};
+use super::{parse_function, place, respan, with_item};
 use crate::check;
 use crate::ir::{Callback, Event};
 use crate::report::Report;
@@ -54,7 +54,7 @@ fn entry(callback: &Callback) -> TokenStream {
         quote!(.only(#name))
     });
     let rank_zero = rank_zero.then(|| quote!(.rank_zero()));
-    let place = quote_spanned!(name.span()=> (#krate::__private::file!(), #krate::__private::line!()));
+    let place = place(krate, name);
     quote! {
         const _: () = {
             fn call(

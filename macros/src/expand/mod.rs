@@ -9,8 +9,8 @@ mod snapshots;
 mod train_loop;
 mod train_state;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{quote, quote_spanned};
 use syn::{Data, DeriveInput, Path};
 
 pub(crate) use callback::callback;
@@ -72,4 +72,10 @@ fn respan(tokens: TokenStream, span: Span) -> TokenStream {
         token
     };
     tokens.into_iter().map(at).collect()
+}
+
+/// The file and line where the name stands: the macros say where they themselves lie.
+fn place(krate: &Path, name: &Ident) -> TokenStream {
+    let private = respan(quote!(#krate::__private), name.span());
+    quote_spanned!(name.span()=> (#private::file!(), #private::line!()))
 }

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned;
 
-use super::{parse_function, respan, with_item};
+use super::{parse_function, place, respan, with_item};
 use crate::check;
 use crate::ir::{
     Backend, Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
@@ -66,7 +66,7 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
     };
     let defaults = defaults(krate, &train_loop.defaults);
     let call = call(train_loop, &config);
-    let place = quote_spanned!(name.span()=> (#krate::__private::file!(), #krate::__private::line!()));
+    let place = place(krate, name);
     quote! {
         #ty
 
