@@ -14,6 +14,7 @@ use crate::error::Result;
 )]
 pub trait StateValue: Serialize + DeserializeOwned {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> StateValue for T {}
 
 /// How a value is saved and restored.

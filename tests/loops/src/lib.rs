@@ -66,3 +66,22 @@ fn see(report: &mut Report<Counted>) {
 fn see_on_rank_zero(report: &mut Report<Counted>) {
     report.metrics_mut().seen += 10;
 }
+
+#[cfg(test)]
+mod tests {
+    use tl::prelude::*;
+
+    #[tl::train_loop(crate = tl)]
+    fn inside(ctx: &mut Context, limit: u64) -> Result<u64> {
+        ctx.report(())?;
+        Ok(limit + 1)
+    }
+
+    #[test]
+    fn a_loop_of_a_test_runs_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunConfig::named("inside").storage(folder.path()).progress(false);
+        let outcome = TorchTrainer::<inside>::new(2).run(run).fit().unwrap();
+        assert_eq!((outcome.output, outcome.reports), (3, 1));
+    }
+}
