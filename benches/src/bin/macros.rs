@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::parse();
     let macros = Path::new(env!("CARGO_MANIFEST_DIR")).join("../macros").canonicalize()?;
     let subjects = [
-        Subject { name: "trainloop-macros", dependency: format!("trainloop-macros = {{ path = {macros:?} }}") },
+        Subject {
+            name: "trainloop-macros",
+            dependency: format!("trainloop-macros = {{ path = '{}' }}", macros.display()),
+        },
         Subject { name: "thiserror-impl", dependency: "thiserror-impl = \"2\"".to_owned() },
         Subject { name: "clap_derive", dependency: "clap_derive = \"4.5\"".to_owned() },
     ];
