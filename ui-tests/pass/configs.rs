@@ -1,4 +1,5 @@
 //! Configs that compile.
+#![allow(clippy::all, clippy::pedantic, unreachable_pub)] // as users write, not as this project does
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 //! Generated code beside items of the same names as everything that it could mean.
+#![allow(clippy::all, clippy::pedantic, unreachable_pub)] // as users write, not as this project does
 #![no_implicit_prelude]
 #![allow(dead_code, non_camel_case_types, non_upper_case_globals, unused_macros)]
 

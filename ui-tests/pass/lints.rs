@@ -88,9 +88,7 @@ fn note(report: &mut Report<Numbers>, worker: &WorkerInfo) {
 }
 
 #[callback(run_end, order = -1, only = train)]
-fn end(_: &RunEnd) -> Result<()> {
-    Ok(())
-}
+fn end(_: &RunEnd) {}
 
 #[trainloop::main]
 fn main() -> Result<()> {

@@ -1,4 +1,5 @@
 //! Main functions that compile.
+#![allow(clippy::all, clippy::pedantic, unreachable_pub)] // as users write, not as this project does
 
 mod nothing {
     #[trainloop::main]

@@ -1,4 +1,5 @@
 //! A train loop's parameters: by type, in any order, any of them; each loop runs.
+#![allow(clippy::all, clippy::pedantic, unreachable_pub)] // as users write, not as this project does
 
 use serde::{Deserialize, Serialize};
 use tch::Device;

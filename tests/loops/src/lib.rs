@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Linear;
 use tl::prelude::{Context, InitState, Model, Report, Sgd};
 
-/// What [`count`] is told; `main`'s crate reads it from its command line.
+/// What [`count`](fn@count) is told; `main`'s crate reads it from its command line.
 #[derive(tl::Config, Serialize, Deserialize, Debug, Clone)]
 #[config(crate = tl)]
 pub struct Config {
@@ -13,7 +13,7 @@ pub struct Config {
     pub rounds: u64,
 }
 
-/// What [`count`] reports.
+/// What [`count`](fn@count) reports.
 #[derive(tl::Metrics, Serialize, Deserialize, Debug, Clone)]
 #[metric(crate = tl)]
 pub struct Counted {
@@ -25,7 +25,7 @@ pub struct Counted {
     pub seen: u64,
 }
 
-/// What [`count`] keeps.
+/// What [`count`](fn@count) keeps.
 #[derive(tl::TrainState, Debug)]
 #[state(crate = tl)]
 pub struct State {
