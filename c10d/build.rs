@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 5] = ["tensors", "store", "process_group", "ddp", "aten"];
+const SOURCES: [&str; 6] = ["tensors", "store", "process_group", "ddp", "ddp_hooks", "aten"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,7 +1,10 @@
 #include "ddp.h"
 
+#include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/version.h>
+
+#include "trainloop-c10d/src/bridge.rs.h"
 
 namespace trainloop_c10d {
 
@@ -48,6 +51,40 @@ std::unique_ptr<Reducer> new_reducer(
   reducer->push_rebuilt_params_for_all_indices();
   reducer->rebuild_buckets();
   return std::make_unique<Reducer>(Reducer{std::move(reducer), std::move(logger)});
+}
+
+void Reducer::describe(bool broadcast_buffers, bool static_graph) const {
+  if (static_graph) inner->set_static_graph();
+  logger->set_construction_data_and_log("", {}, -1, broadcast_buffers, /*has_sync_bn=*/false, static_graph);
+}
+
+void Reducer::delay_until_backward_ends(const TensorList& outputs) const {
+  auto queued = std::make_shared<std::atomic<bool>>(false);
+  std::weak_ptr<c10d::Reducer> reducer = inner;
+  for (const auto& output : outputs.inner) {
+    if (!output.requires_grad()) continue;
+    // The hook of whichever output the backward pass comes to first.
+    output.register_hook([queued, reducer](const at::Tensor&) {
+      if (queued->exchange(true)) return;
+      torch::autograd::Engine::get_default_engine().queue_callback([reducer] {
+        if (auto alive = reducer.lock()) alive->delay_all_reduce();
+      });
+    });
+  }
+}
+
+Statistics Reducer::statistics() const {
+  auto data = logger->get_ddp_logging_data();
+  auto value = [&data](const char* name) -> int64_t {
+    auto found = data.ints_map.find(name);
+    return found == data.ints_map.end() ? 0 : found->second;
+  };
+  return Statistics{
+      value("iteration"),
+      value("avg_forward_compute_time"),
+      value("avg_backward_compute_time"),
+      value("avg_backward_comm_time"),
+      value("avg_backward_compute_comm_overlap_time")};
 }
 
 void broadcast_coalesced(const ProcessGroup& group, const TensorList& tensors, size_t buffer_bytes, int32_t root) {

@@ -7,6 +7,9 @@
 
 namespace trainloop_c10d {
 
+struct CommHook;
+struct Statistics;
+
 struct Reducer {
   std::shared_ptr<c10d::Reducer> inner;
   // The reducer points to it, and with find_unused_parameters does not ask whether it is there.
@@ -16,6 +19,18 @@ struct Reducer {
   void prepare_for_forward() const { inner->prepare_for_forward(); }
   void prepare_for_backward(const TensorList& outputs) const { inner->prepare_for_backward(outputs.inner); }
   size_t bucket_count() const { return inner->get_grad_buckets().size(); }
+
+  // What the logger says of it; a static graph is also the reducer's.
+  void describe(bool broadcast_buffers, bool static_graph) const;
+  // In the first pass of a static graph: all buckets are reduced when the backward pass from these outputs ends.
+  void delay_until_backward_ends(const TensorList& outputs) const;
+  // At the begin of a forward pass: takes the times of the pass before.
+  void sample() const { logger->set_runtime_stats_and_log(); }
+  Statistics statistics() const;
+
+  // One of the two, once, before the first backward pass.
+  void compress(const ProcessGroup& group, bool half) const;
+  void set_hook(rust::Box<CommHook> hook) const;
 };
 
 std::unique_ptr<Reducer> new_reducer(

@@ -2,9 +2,30 @@
 //!
 //! `Tensor` is libtorch's `at::Tensor`, the same type that lies behind [`tch::Tensor`]; `tensors` goes between the two.
 
+use crate::ddp::{CommHook, run_comm_hook};
+
 #[cxx::bridge(namespace = "trainloop_c10d")]
 #[allow(unreachable_pub, clippy::too_many_arguments)]
 pub(crate) mod ffi {
+    /// Nanoseconds, means over the samples.
+    struct Statistics {
+        iterations: i64,
+        forward_ns: i64,
+        backward_ns: i64,
+        communication_ns: i64,
+        overlap_ns: i64,
+    }
+
+    extern "Rust" {
+        type CommHook;
+        fn run_comm_hook(
+            hook: &CommHook,
+            index: usize,
+            is_last: bool,
+            gradients: UniquePtr<Tensor>,
+        ) -> Result<UniquePtr<TensorList>>;
+    }
+
     unsafe extern "C++" {
         include!("tensors.h");
         type Tensor;
@@ -58,6 +79,12 @@ pub(crate) mod ffi {
         fn prepare_for_forward(self: &Reducer) -> Result<()>;
         fn prepare_for_backward(self: &Reducer, outputs: &TensorList) -> Result<()>;
         fn bucket_count(self: &Reducer) -> Result<usize>;
+        fn describe(self: &Reducer, broadcast_buffers: bool, static_graph: bool) -> Result<()>;
+        fn delay_until_backward_ends(self: &Reducer, outputs: &TensorList) -> Result<()>;
+        fn sample(self: &Reducer) -> Result<()>;
+        fn statistics(self: &Reducer) -> Result<Statistics>;
+        fn compress(self: &Reducer, group: &ProcessGroup, half: bool) -> Result<()>;
+        fn set_hook(self: &Reducer, hook: Box<CommHook>) -> Result<()>;
         fn broadcast_coalesced(
             group: &ProcessGroup,
             tensors: &TensorList,

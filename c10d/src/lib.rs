@@ -16,7 +16,7 @@ mod process_group;
 mod store;
 mod tensors;
 
-pub use ddp::{DdpOptions, DistributedDataParallel};
+pub use ddp::{Compression, DdpOptions, DdpStatistics, DistributedDataParallel, GradBucket};
 pub use error::{Error, Result};
 pub use process_group::{Interface, ProcessGroup, ReduceOp};
 pub use store::{FileStore, PrefixStore, Store, TcpStore};

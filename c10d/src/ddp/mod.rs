@@ -1,18 +1,31 @@
 //! Gradients averaged over ranks while the backward pass goes on.
 
+mod hook;
+mod same_model;
+mod statistics;
+
+use std::cell::Cell;
+
 use cxx::UniquePtr;
 use tch::Tensor;
 
 use crate::bridge::ffi;
 use crate::error::{During, Error, Result};
-use crate::process_group::{ProcessGroup, ReduceOp};
+use crate::process_group::ProcessGroup;
 use crate::{aten, tensors};
+
+pub use hook::{Compression, GradBucket};
+pub use statistics::DdpStatistics;
+
+pub(crate) use hook::{CommHook, run_comm_hook};
+use same_model::same_model;
 
 /// How parameters and buffers are broadcast at the start: in pieces of this many bytes, as PyTorch does.
 const BROADCAST_BYTES: usize = 250 * 1024 * 1024;
 
 /// The options of [`DistributedDataParallel`], with PyTorch's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // PyTorch's switches, which do not depend on one another
 pub struct DdpOptions {
     /// The size of the first bucket, in bytes: small, so that the first all-reduce begins early.
     pub first_bucket_bytes: usize,
@@ -24,6 +37,11 @@ pub struct DdpOptions {
     pub gradient_as_bucket_view: bool,
     /// Broadcast rank 0's buffers (such as running means) before every forward pass.
     pub broadcast_buffers: bool,
+    /// Every pass uses the same parameters, in the same order, as the first: then unused ones cost no walk of the graph, and
+    /// a parameter may be used several times in one pass.
+    pub static_graph: bool,
+    /// Sends gradients in half the bytes, at the cost of their last digits; `None` sends them as they are.
+    pub compression: Option<Compression>,
 }
 
 impl Default for DdpOptions {
@@ -34,6 +52,8 @@ impl Default for DdpOptions {
             find_unused_parameters: false,
             gradient_as_bucket_view: false,
             broadcast_buffers: true,
+            static_graph: false,
+            compression: None,
         }
     }
 }
@@ -52,6 +72,11 @@ pub struct DistributedDataParallel {
     names: Vec<String>,
     group: std::rc::Rc<ProcessGroup>,
     options: DdpOptions,
+    /// False inside [`no_sync`](Self::no_sync).
+    syncs: Cell<bool>,
+    /// The first pass of a static graph has still to be told where it ends.
+    delays: Cell<bool>,
+    has_hook: Cell<bool>,
 }
 
 impl std::fmt::Debug for DistributedDataParallel {
@@ -106,7 +131,23 @@ impl DistributedDataParallel {
             options.gradient_as_bucket_view,
         )
         .during(OPERATION)?;
-        Ok(Self { reducer, buffers, names, group, options })
+        let syncs_buffers = options.broadcast_buffers && !buffers.is_empty();
+        reducer.describe(syncs_buffers, options.static_graph).during(OPERATION)?;
+        match options.compression {
+            None => {}
+            Some(Compression::Fp16) => reducer.compress(group.bridge(), true).during(OPERATION)?,
+            Some(Compression::Bf16) => reducer.compress(group.bridge(), false).during(OPERATION)?,
+        }
+        Ok(Self {
+            reducer,
+            buffers,
+            names,
+            group,
+            options,
+            syncs: Cell::new(true),
+            delays: Cell::new(options.static_graph),
+            has_hook: Cell::new(options.compression.is_some()),
+        })
     }
 
     /// Before a forward pass. Where gradients are off (`tch::no_grad`) nothing is prepared, as in PyTorch.
@@ -116,9 +157,10 @@ impl DistributedDataParallel {
     /// errors of a broadcast.
     pub fn before_forward(&self) -> Result<()> {
         const OPERATION: &str = "DistributedDataParallel forward";
-        if !aten::is_grad_enabled() {
+        if !aten::is_grad_enabled() || !self.syncs.get() {
             return Ok(());
         }
+        self.reducer.sample().during(OPERATION)?;
         // The buckets stay as they are; this call says whether the pass before was finished.
         self.reducer.rebuild_buckets().during(OPERATION).map_err(|error| self.name_unused(error))?;
         self.reducer.prepare_for_forward().during(OPERATION)?;
@@ -134,16 +176,73 @@ impl DistributedDataParallel {
     /// # Errors
     /// [`Error::Torch`] where libtorch refuses.
     pub fn after_forward<'a>(&self, outputs: impl IntoIterator<Item = &'a Tensor>) -> Result<()> {
-        if !aten::is_grad_enabled() {
+        const OPERATION: &str = "DistributedDataParallel backward";
+        if !aten::is_grad_enabled() || !self.syncs.get() {
             return Ok(());
         }
-        let outputs = if self.options.find_unused_parameters {
+        if self.delays.replace(false) {
+            // The reducer learns in this pass which parameters are used, and reduces when the pass is over.
+            self.reducer.delay_until_backward_ends(&tensors::list(outputs)).during(OPERATION)?;
+            return self.reducer.prepare_for_backward(&tensors::list([])).during(OPERATION);
+        }
+        let outputs = if self.options.find_unused_parameters && !self.options.static_graph {
             tensors::list(outputs)
         } else {
             // Without outputs libtorch walks no graph.
             tensors::list([])
         };
-        self.reducer.prepare_for_backward(&outputs).during("DistributedDataParallel backward")
+        self.reducer.prepare_for_backward(&outputs).during(OPERATION)
+    }
+
+    /// Runs passes whose gradients stay on this rank and add up; the first pass after it averages their sum. For gradient
+    /// accumulation: every rank does so for the same passes. Nested calls are one.
+    ///
+    /// As PyTorch's `DistributedDataParallel.no_sync`, both the forward and the backward pass belong inside.
+    pub fn no_sync<T>(&self, run: impl FnOnce() -> T) -> T {
+        struct Restore<'a>(&'a Cell<bool>, bool);
+
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+
+        let _restore = Restore(&self.syncs, self.syncs.replace(false));
+        run()
+    }
+
+    /// Hands every bucket to a function of one's own instead of averaging it: for compression, or another topology. The
+    /// function is given the sum of nothing but this rank's gradients, talks to the other ranks, and returns what every
+    /// rank's gradients become, commonly their mean. Before the first backward pass, and once.
+    ///
+    /// Let it own a group of its own, for nothing else: collectives of other calls must not come between.
+    ///
+    /// It runs inside `backward`, on a thread of libtorch's where the gradients lie on a GPU. Its error, or its panic, is an
+    /// error of `Tensor::f_backward` on this rank; on the others it is what the collective makes of a missing rank.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] where there is one already, or gradients are compressed.
+    pub fn set_hook<E: std::fmt::Display>(
+        &self,
+        hook: impl FnMut(GradBucket) -> Result<Tensor, E> + Send + 'static,
+    ) -> Result<()> {
+        const OPERATION: &str = "DistributedDataParallel::set_hook";
+        if self.has_hook.replace(true) {
+            return Err(Error::argument(
+                OPERATION,
+                "gradients are reduced by a hook or by `DdpOptions::compression` already; there can be one",
+            ));
+        }
+        self.reducer.set_hook(Box::new(CommHook::new(hook))).during(OPERATION)
+    }
+
+    /// What the passes so far have cost, as libtorch's own logger samples it: each of the first ten, then every hundredth.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where libtorch refuses.
+    pub fn statistics(&self) -> Result<DdpStatistics> {
+        let statistics = self.reducer.statistics().during("DistributedDataParallel::statistics")?;
+        Ok(DdpStatistics::new(&statistics))
     }
 
     /// libtorch knows unused parameters by number, and speaks of Python.
@@ -177,66 +276,4 @@ impl DistributedDataParallel {
     pub fn bucket_count(&self) -> Result<usize> {
         self.reducer.bucket_count().during("DistributedDataParallel::bucket_count")
     }
-}
-
-/// Makes sure that all ranks have the model of rank 0 before anything is broadcast: Gloo ends the process of a rank that is
-/// sent more than it expects. Every rank gets an error, and the one that differs says in what.
-fn same_model(
-    group: &ProcessGroup,
-    parameters: &[(String, Tensor)],
-    buffers: &[Tensor],
-    operation: &'static str,
-) -> Result<()> {
-    if group.world_size() == 1 {
-        return Ok(());
-    }
-    let mut lines: Vec<String> =
-        parameters.iter().map(|(name, tensor)| format!("parameter `{name}` of {}", layout(tensor))).collect();
-    lines.extend(buffers.iter().enumerate().map(|(index, tensor)| format!("buffer {index} of {}", layout(tensor))));
-    let own = lines.join("\n");
-
-    // Where the backend expects tensors.
-    let device = parameters.first().map_or(tch::Device::Cpu, |(_, tensor)| tensor.device());
-    let mut length = Tensor::from_slice(&[own.len() as i64]).f_to_device(device).during(operation)?;
-    group.broadcast(&mut length, 0)?;
-    let mut text = if group.rank() == 0 {
-        Tensor::from_slice(own.as_bytes()).f_to_device(device).during(operation)?
-    } else {
-        let length = i64::try_from(&length).during(operation)?;
-        Tensor::f_zeros([length], (tch::Kind::Uint8, device)).during(operation)?
-    };
-    group.broadcast(&mut text, 0)?;
-    let theirs = Vec::<u8>::try_from(&text).during(operation)?;
-    let theirs = String::from_utf8_lossy(&theirs);
-
-    let differs = theirs != own;
-    let rank = if differs { group.rank() } else { group.world_size() };
-    let mut first = Tensor::from_slice(&[rank as i64]).f_to_device(device).during(operation)?;
-    group.all_reduce(&mut first, ReduceOp::Min)?;
-    let first = i64::try_from(&first).during(operation)?;
-    if first == group.world_size() as i64 {
-        return Ok(());
-    }
-    if !differs {
-        let message = format!("the model of rank {first} differs from rank 0's; its own error says in what");
-        return Err(Error::argument(operation, message));
-    }
-    let mut theirs = theirs.lines();
-    let mut own = own.lines();
-    let (own, theirs) = std::iter::from_fn(|| match (own.next(), theirs.next()) {
-        (None, None) => None,
-        pair => Some(pair),
-    })
-    .find(|(own, theirs)| own != theirs)
-    .map_or(("other things", "these"), |(own, theirs)| (own.unwrap_or("nothing"), theirs.unwrap_or("nothing")));
-    let message = format!(
-        "the model of rank {} differs from rank 0's: it has {own} where rank 0 has {theirs}; build the same model on \
-         every rank",
-        group.rank()
-    );
-    Err(Error::argument(operation, message))
-}
-
-fn layout(tensor: &Tensor) -> String {
-    format!("{:?} {:?} with strides {:?}", tensor.kind(), tensor.size(), tensor.stride())
 }
