@@ -7,7 +7,10 @@ pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};
 pub use crate::metric::{Metrics, Ranks};
 pub use crate::optim::{Adam, AdamW, ParamGroup, Sgd};
-pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Scheduler, StepLr};
+pub use crate::schedule::{
+    ConstantLr, CosineLr, CosineRestartsLr, ExponentialLr, InverseSqrtLr, LinearWarmup, MultiStepLr, OneCycleLr,
+    PlateauScheduler, PolynomialLr, ReduceOnPlateau, Schedule, Scheduler, StepLr, WarmupStableDecayLr,
+};
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
 pub use crate::trainer::{

@@ -8,7 +8,7 @@ use super::builder::Builder;
 use super::clip::{self, NormType};
 use super::group::{Group, Parameter};
 use super::loss_weight::LossWeight;
-use super::rule::Rule;
+use super::rule::{Options, Rule, at_least_zero};
 use crate::c10d::aten;
 use crate::error::{Error, Result};
 
@@ -138,7 +138,37 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// [`Error::Optimizer`] where a rate would be negative or not finite.
     pub fn scale_learning_rates(&mut self, factor: f64) -> Result<()> {
-        self.groups.iter_mut().try_for_each(|group| group.set_lr(group.initial_lr * factor))
+        self.apply_schedule(|initial| initial * factor, None)
+    }
+
+    /// Gives each group the rate that `rate` makes of its initial one, and all groups this momentum; all of it or nothing.
+    pub(crate) fn apply_schedule(&mut self, rate: impl Fn(f64) -> f64, momentum: Option<f64>) -> Result<()> {
+        let mut changed = Vec::new();
+        for group in &self.groups {
+            let mut options = group.options.clone();
+            options.set_lr(rate(group.initial_lr));
+            if momentum.is_some_and(|momentum| !options.set_momentum(momentum)) {
+                return Err(Error::config(format!(
+                    "the schedule changes the momentum, and {} has none; build the schedule with `fixed_momentum`",
+                    R::NAME
+                )));
+            }
+            options.check().map_err(|reason| group.error(&reason))?;
+            changed.push(options);
+        }
+        for (group, options) in self.groups.iter_mut().zip(changed) {
+            group.options = options;
+        }
+        Ok(())
+    }
+
+    /// Gives each group the rate that `rate` makes of its present one; all of it or nothing.
+    pub(crate) fn map_learning_rates(&mut self, rate: impl Fn(f64) -> f64) -> Result<()> {
+        let rates: Vec<f64> = self.groups.iter().map(|group| rate(group.learning_rate())).collect();
+        for (group, &rate) in self.groups.iter().zip(&rates) {
+            at_least_zero("lr", rate).map_err(|reason| group.error(&reason))?;
+        }
+        self.groups.iter_mut().zip(rates).try_for_each(|(group, rate)| group.set_lr(rate))
     }
 
     /// The groups: `default`, then those of the builder, in their order.
