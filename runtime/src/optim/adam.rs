@@ -125,9 +125,7 @@ fn slots(options: &AdamOptions) -> &'static [Slot] {
 }
 
 fn update(options: &AdamOptions, batch: &Batch, decoupled: bool) -> Result<()> {
-    for step in batch.slot(STEP) {
-        let _ = step.shallow_clone().f_add_scalar_(1)?;
-    }
+    aten::foreach_add(batch.slot(STEP), 1.0)?;
     let step = aten::AdamStep {
         lr: options.lr,
         beta1: options.betas.0,

@@ -10,7 +10,8 @@ use super::parameters::{ByIdentity, Parameters};
 use super::rule::{Options, Rule};
 use crate::error::{Error, Result};
 
-/// Sets up an optimizer; from [`Optimizer::builder`]. What is not set is PyTorch's default.
+/// Sets up an optimizer; from [`Optimizer::builder`]. What is not set is PyTorch's default, or for [`Lion`](super::Lion) its
+/// authors'.
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder<R: Rule> {
     pub(super) options: R::Options,

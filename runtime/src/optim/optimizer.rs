@@ -12,10 +12,11 @@ use super::rule::{Options, Rule, at_least_zero};
 use crate::c10d::aten;
 use crate::error::{Error, Result};
 
-/// An optimizer that steps by the rule `R`, on libtorch's fused kernels: one call for all parameters of a group.
+/// An optimizer that steps by the rule `R`, on libtorch's fused kernels, or its operations over whole lists where it has no
+/// fused one: one call for all parameters of a group.
 ///
-/// Use it by the names [`Sgd`](super::Sgd), [`Adam`](super::Adam) and [`AdamW`](super::AdamW). Steps are those of
-/// PyTorch's optimizers with `fused=True`, bit for bit. Unlike tch's own optimizers, all of it can be
+/// Use it by its names, such as [`Sgd`](super::Sgd) and [`AdamW`](super::AdamW). Steps are those of PyTorch's optimizers
+/// with `fused=True`, or `foreach=True`, bit for bit. Unlike tch's own optimizers, all of it can be
 /// [saved](Self::state) and [loaded](Self::load_state).
 ///
 /// A parameter without a gradient is skipped, and its state stays as it is.
@@ -154,6 +155,13 @@ impl<R: Rule> Optimizer<R> {
                 )));
             }
             options.check().map_err(|reason| group.error(&reason))?;
+            let has_state = group.parameters.iter().any(|parameter| !parameter.slots.is_empty());
+            if has_state && R::slots(&options).len() != R::slots(&group.options).len() {
+                return Err(group.error(
+                    "the schedule changes the momentum, and the steps before it have kept none; build the optimizer with \
+                     a momentum above 0",
+                ));
+            }
             changed.push(options);
         }
         for (group, options) in self.groups.iter_mut().zip(changed) {

@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 
-/// The rule by which an [`Optimizer`](super::Optimizer) steps: [`SgdRule`](super::SgdRule),
-/// [`AdamRule`](super::AdamRule) or [`AdamWRule`](super::AdamWRule). It is sealed.
+/// The rule by which an [`Optimizer`](super::Optimizer) steps, such as [`SgdRule`](super::SgdRule) or
+/// [`AdamWRule`](super::AdamWRule). It is sealed.
 pub trait Rule: sealed::Sealed + 'static {
     /// The optimizer's name as users and messages have it, such as `AdamW`.
     const NAME: &'static str;
@@ -85,7 +85,7 @@ impl Slot {
     }
 }
 
-/// Parameters that one call of a fused kernel can step: of one device and dtype, all with or all without state so far.
+/// Parameters that one call of a kernel can step: of one device and dtype, all with or all without state so far.
 #[derive(Debug)]
 pub struct Batch {
     device: Device,

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// `torch.optim.lr_scheduler.OneCycleLR`, after Smith & Topin, "Super-Convergence: Very Fast Training of Neural Networks
 /// Using Large Learning Rates" (2018). The optimizer's learning rate is PyTorch's `max_lr`.
 ///
-/// The momentum is that of [`Sgd`](crate::optim::Sgd), and the first of `betas` of [`Adam`](crate::optim::Adam) and
-/// [`AdamW`](crate::optim::AdamW); [`fixed_momentum`](Self::fixed_momentum) leaves it alone.
+/// The momentum is that of [`Sgd`](crate::optim::Sgd) and [`RmsProp`](crate::optim::RmsProp), and the first of `betas` of
+/// [`Adam`](crate::optim::Adam), [`AdamW`](crate::optim::AdamW) and [`Lion`](crate::optim::Lion). For
+/// [`Adagrad`](crate::optim::Adagrad), which has none, build it with [`fixed_momentum`](Self::fixed_momentum).
 ///
 /// ```
 /// use trainloop::schedule::{Curve, OneCycleLr, Schedule};
