@@ -100,11 +100,42 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// Also [`Error::Optimizer`] where the order of a [`NormType::P`] is not a finite number above 0.
     pub fn clip_grad_norm_with(&mut self, max_norm: f64, norm_type: NormType) -> Result<Tensor> {
-        let mut gradients = Vec::new();
-        for parameter in self.parameters() {
-            gradients.extend(parameter.gradient()?);
-        }
-        clip::clip(&gradients, max_norm, norm_type)
+        clip::by_norm(&self.gradients()?, max_norm, norm_type, false)
+    }
+
+    /// [`clip_grad_norm_with`](Self::clip_grad_norm_with), where a norm that is infinite or NaN is an error: PyTorch's
+    /// `error_if_nonfinite=True`. On a GPU it waits for the norm.
+    ///
+    /// # Errors
+    /// Also [`Error::Optimizer`] where the norm is not finite; the gradients are as they were then.
+    pub fn clip_finite_grad_norm(&mut self, max_norm: f64, norm_type: NormType) -> Result<Tensor> {
+        clip::by_norm(&self.gradients()?, max_norm, norm_type, true)
+    }
+
+    /// Takes each value of each gradient into `-max..=max`: PyTorch's `clip_grad_value_`. A value that is NaN stays so.
+    ///
+    /// ```no_run
+    /// # fn main() -> trainloop::Result<()> {
+    /// # let vars = tch::nn::VarStore::new(tch::Device::Cpu);
+    /// # let loss = tch::Tensor::new();
+    /// # let mut optimizer = trainloop::optim::Sgd::builder(0.1).build(&vars)?;
+    /// optimizer.zero_grad()?;
+    /// optimizer.backward(&loss)?;
+    /// optimizer.clip_grad_value(0.5)?;
+    /// optimizer.step()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where `max` is negative or not finite; libtorch's.
+    pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
+        clip::by_value(&self.gradients()?, max)
+    }
+
+    /// The gradients of all parameters that have one.
+    pub(super) fn gradients(&self) -> Result<Vec<Tensor>> {
+        self.parameters().filter_map(|parameter| parameter.gradient().transpose()).collect()
     }
 
     /// The learning rate of the group `default`, which is the builder's until it is set.

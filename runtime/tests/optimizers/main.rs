@@ -1,5 +1,6 @@
 //! The optimizers against PyTorch's own numbers, their state, their groups, and what they refuse.
 
+mod clipping;
 mod expected;
 mod refusals;
 mod state;

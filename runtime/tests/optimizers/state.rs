@@ -120,8 +120,8 @@ fn each_rule_keeps_pytorchs_tensors() {
         let named = net();
         let mut optimizer = builder.build(&named).unwrap();
         train(&mut optimizer, &named, 0..1);
-        let names = optimizer.state().unwrap().tensors.into_iter().map(|(name, _)| name);
-        names.filter_map(|name| name.strip_prefix("body.b/").map(str::to_owned)).collect()
+        let tensors = optimizer.state().unwrap().tensors.into_iter();
+        tensors.filter_map(|(name, _)| name.strip_prefix("body.b/").map(str::to_owned)).collect()
     }
     assert_eq!(slots(RmsProp::builder(0.1)), ["square_avg"]);
     assert_eq!(slots(RmsProp::builder(0.1).momentum(0.1)), ["square_avg", "momentum_buffer"]);
