@@ -6,7 +6,7 @@ pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};
 pub use crate::metric::{Metrics, Ranks};
-pub use crate::optim::{Adagrad, Adam, AdamW, Lion, ParamGroup, RmsProp, Sgd};
+pub use crate::optim::{Adagrad, Adam, AdamW, GradScaler, Lion, ParamGroup, RmsProp, Sgd};
 pub use crate::schedule::{
     ConstantLr, CosineLr, CosineRestartsLr, ExponentialLr, InverseSqrtLr, LinearWarmup, MultiStepLr, OneCycleLr,
     PlateauScheduler, PolynomialLr, ReduceOnPlateau, Schedule, Scheduler, StepLr, WarmupStableDecayLr,

@@ -13,7 +13,8 @@
 //!
 //! - [`Parameters`]: what they train;
 //! - [`OptimizerState`]: all they know, for a checkpoint;
-//! - [`NormType`]: how gradients are measured to be clipped.
+//! - [`NormType`]: how gradients are measured to be clipped;
+//! - [`GradScaler`]: losses scaled for float16.
 //!
 //! All are one [`Optimizer`], which differs by its [`Rule`].
 //!
@@ -42,6 +43,7 @@ mod optimizer;
 mod parameters;
 mod rmsprop;
 mod rule;
+mod scaler;
 mod sgd;
 mod state;
 
@@ -57,5 +59,6 @@ pub use parameters::Parameters;
 pub(crate) use parameters::{buffers, named_trainable};
 pub use rmsprop::{RmsProp, RmsPropOptions, RmsPropRule};
 pub use rule::Rule;
+pub use scaler::{GradScaler, GradScalerBuilder, GradScalerState};
 pub use sgd::{Sgd, SgdOptions, SgdRule};
 pub use state::{GroupState, OptimizerState};

@@ -1,6 +1,7 @@
 //! The optimizer itself: what all rules share.
 
 use std::fmt;
+use std::rc::Rc;
 
 use tch::Tensor;
 
@@ -9,7 +10,7 @@ use super::clip::{self, NormType};
 use super::group::{Group, Parameter};
 use super::loss_weight::LossWeight;
 use super::rule::{Options, Rule, at_least_zero};
-use crate::c10d::aten;
+use crate::c10d::{ProcessGroup, aten};
 use crate::error::{Error, Result};
 
 /// An optimizer that steps by the rule `R`, on libtorch's fused kernels, or its operations over whole lists where it has no
@@ -23,6 +24,10 @@ use crate::error::{Error, Result};
 pub struct Optimizer<R: Rule> {
     pub(super) groups: Vec<Group<R>>,
     pub(super) loss_weight: LossWeight,
+    /// The ranks that step together with this one.
+    pub(super) group: Option<Rc<ProcessGroup>>,
+    /// Tells it from every other one of the process.
+    pub(super) id: u64,
 }
 
 impl<R: Rule> Optimizer<R> {

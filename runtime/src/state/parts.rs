@@ -8,7 +8,7 @@ use super::{StateReader, StateWriter, TrainState};
 use crate::data::{DataLoader, Dataset};
 use crate::error::Result;
 use crate::optim::buffers;
-use crate::optim::{GroupState, Optimizer, OptimizerState, Rule};
+use crate::optim::{GradScaler, GroupState, Optimizer, OptimizerState, Rule};
 use crate::schedule::{PlateauScheduler, PlateauState, Schedule, Scheduler, SchedulerState};
 use crate::strategy::Model;
 
@@ -150,6 +150,17 @@ impl TrainState for PlateauScheduler {
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
         let state: PlateauState = from.value()?;
+        self.load_state(&state).map_err(|error| from.error(error))
+    }
+}
+
+impl TrainState for GradScaler {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.state()?)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let state = from.value()?;
         self.load_state(&state).map_err(|error| from.error(error))
     }
 }

@@ -3,6 +3,7 @@
 mod clipping;
 mod expected;
 mod refusals;
+mod scaler;
 mod state;
 
 use tch::nn::{self, VarStore};
