@@ -121,14 +121,65 @@ pub(crate) mod ffi {
             maximize: bool,
             decoupled: bool,
         ) -> Result<()>;
+        fn fused_adagrad(
+            parameters: &TensorList,
+            gradients: &TensorList,
+            sums: &TensorList,
+            steps: &TensorList,
+            lr: f64,
+            lr_decay: f64,
+            weight_decay: f64,
+            eps: f64,
+            maximize: bool,
+        ) -> Result<()>;
+        fn foreach_rmsprop(
+            parameters: &TensorList,
+            gradients: &TensorList,
+            square_avgs: &TensorList,
+            grad_avgs: &TensorList,
+            momentum_buffers: &TensorList,
+            lr: f64,
+            alpha: f64,
+            eps: f64,
+            weight_decay: f64,
+            momentum: f64,
+            centered: bool,
+            maximize: bool,
+        ) -> Result<()>;
+        fn foreach_lion(
+            parameters: &TensorList,
+            gradients: &TensorList,
+            exp_avgs: &TensorList,
+            lr: f64,
+            beta1: f64,
+            beta2: f64,
+            weight_decay: f64,
+            maximize: bool,
+        ) -> Result<()>;
         fn clear_grad(tensor: &Tensor) -> Result<()>;
         fn is_grad_enabled() -> bool;
         fn is_same(left: &Tensor, right: &Tensor) -> bool;
         fn foreach_norm(tensors: &TensorList, order: f64) -> Result<UniquePtr<TensorList>>;
         fn foreach_mul(tensors: &TensorList, factor: &Tensor) -> Result<()>;
+        fn foreach_add(tensors: &TensorList, value: f64) -> Result<()>;
+        fn foreach_clamp(tensors: &TensorList, min: f64, max: f64) -> Result<()>;
+        fn amp_unscale(gradients: &TensorList, found_inf: &Tensor, inverse_scale: &Tensor) -> Result<()>;
+        fn amp_update_scale(
+            scale: &Tensor,
+            growth_tracker: &Tensor,
+            found_inf: &Tensor,
+            growth_factor: f64,
+            backoff_factor: f64,
+            growth_interval: i64,
+        ) -> Result<()>;
         fn randperm(n: i64, seed: u64) -> Result<UniquePtr<Tensor>>;
         fn cpu_generator_state() -> Result<UniquePtr<Tensor>>;
         fn set_cpu_generator_state(state: &Tensor) -> Result<()>;
+        fn cuda_generator_state(device: u8) -> Result<UniquePtr<Tensor>>;
+        fn set_cuda_generator_state(device: u8, state: &Tensor) -> Result<()>;
+        fn set_deterministic_algorithms(deterministic: bool, warn_only: bool) -> Result<()>;
+        fn deterministic_algorithms() -> bool;
+        fn deterministic_algorithms_warn_only() -> bool;
         fn copy_bytes(tensor: &Tensor, offset: usize, target: &mut [u8]) -> Result<()>;
     }
 }

@@ -4,7 +4,10 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use trainloop_c10d::Error;
 use trainloop_c10d::aten::{
-    AdamStep, SgdStep, clear_grad, foreach_mul, foreach_norm, fused_adam, fused_sgd, is_grad_enabled, is_same, randperm,
+    AdagradStep, AdamStep, LionStep, RmsPropStep, ScaleUpdate, SgdStep, amp_unscale, amp_update_scale, clear_grad,
+    cuda_generator_state, deterministic_algorithms, foreach_add, foreach_clamp, foreach_lion, foreach_mul,
+    foreach_norm, foreach_rmsprop, fused_adagrad, fused_adam, fused_sgd, is_grad_enabled, is_same, randperm,
+    set_cuda_generator_state, set_deterministic_algorithms,
 };
 
 fn double(values: &[f64]) -> Tensor {
@@ -144,6 +147,64 @@ fn fused_adam_decays_in_two_ways() {
     assert_close(&decoupled.parameter, &[1.0 - 0.1 * 0.5 - 0.1]);
 }
 
+const ADAGRAD: AdagradStep = AdagradStep { lr: 0.1, lr_decay: 0.5, weight_decay: 0.0, eps: 0.0, maximize: false };
+
+/// The first step of Adagrad goes `lr` along the gradient's sign; the rate of the third is half of it.
+#[test]
+fn fused_adagrad_steps() {
+    let (parameter, sum) = (double(&[1.0, -2.0]), double(&[0.0, 0.0]));
+    let step = Tensor::from_slice(&[1.0_f32]).squeeze();
+    let handle = |tensor: &Tensor| [tensor.shallow_clone()];
+    fused_adagrad(&handle(&parameter), &[double(&[3.0, -4.0])], &handle(&sum), &handle(&step), &ADAGRAD).unwrap();
+    assert_close(&sum, &[9.0, 16.0]);
+    assert_close(&parameter, &[0.9, -1.9]);
+    foreach_add([&step], 2.0).unwrap();
+    fused_adagrad(&handle(&parameter), &[double(&[4.0, -3.0])], &handle(&sum), &handle(&step), &ADAGRAD).unwrap();
+    assert_close(&sum, &[25.0, 25.0]);
+    assert_close(&parameter, &[0.9 - 0.05 * 0.8, -1.9 + 0.05 * 0.6]);
+}
+
+const RMSPROP: RmsPropStep =
+    RmsPropStep { lr: 0.1, alpha: 0.75, eps: 0.0, weight_decay: 0.0, momentum: 0.0, centered: false, maximize: false };
+
+/// The gradient, divided by the root of its mean square; centered by that of its variance; with momentum gathered.
+#[test]
+fn foreach_rmsprop_steps() {
+    let handle = |tensor: &Tensor| [tensor.shallow_clone()];
+    let run = |gradient: f64, options: &RmsPropStep| {
+        let (parameter, square, mean, buffer) = (double(&[1.0]), double(&[0.0]), double(&[0.0]), double(&[1.0]));
+        let means = if options.centered { vec![mean.shallow_clone()] } else { Vec::new() };
+        let buffers = if options.momentum == 0.0 { Vec::new() } else { vec![buffer.shallow_clone()] };
+        let gradients = [double(&[gradient])];
+        foreach_rmsprop(&handle(&parameter), &gradients, &handle(&square), &means, &buffers, options).unwrap();
+        assert_close(&gradients[0], &[gradient]);
+        let found = [&parameter, &square, &mean, &buffer].map(|tensor| tensor.double_value(&[0]));
+        double(&found)
+    };
+    assert_close(&run(4.0, &RMSPROP), &[0.8, 4.0, 0.0, 1.0]);
+    assert_close(&run(4.0, &RmsPropStep { maximize: true, ..RMSPROP }), &[1.2, 4.0, 0.0, 1.0]);
+    assert_close(&run(3.0, &RmsPropStep { weight_decay: 1.0, ..RMSPROP }), &[0.8, 4.0, 0.0, 1.0]);
+    assert_close(&run(4.0, &RmsPropStep { momentum: 0.5, ..RMSPROP }), &[0.75, 4.0, 0.0, 2.5]);
+    let centered = RmsPropStep { centered: true, ..RMSPROP };
+    assert_close(&run(4.0, &centered), &[1.0 - 0.4 / 3.0_f64.sqrt(), 4.0, 1.0, 1.0]);
+}
+
+const LION: LionStep = LionStep { lr: 0.25, beta1: 0.5, beta2: 0.75, weight_decay: 0.0, maximize: false };
+
+/// Every weight moves by the rate, whatever the gradient's size, after weight decay has taken its part.
+#[test]
+fn foreach_lion_steps() {
+    let (parameter, mean) = (double(&[1.0, -2.0, 0.5]), double(&[0.0, 0.0, -1.0]));
+    let take = |gradient: &[f64], step: &LionStep| {
+        foreach_lion(&[parameter.shallow_clone()], &[double(gradient)], &[mean.shallow_clone()], step).unwrap();
+    };
+    take(&[1e-3, -40.0, 0.5], &LION);
+    assert_close(&parameter, &[0.75, -1.75, 0.75]);
+    assert_close(&mean, &[0.25e-3, -10.0, -0.625]);
+    take(&[1.0, -1.0, 1.0], &LionStep { weight_decay: 1.0, maximize: true, ..LION });
+    assert_close(&parameter, &[0.5625 + 0.25, -1.3125 + 0.25, 0.5625 + 0.25]);
+}
+
 /// Lists of different lengths are refused before the call; shapes that do not fit by libtorch, as an error.
 #[test]
 fn fused_steps_refuse_what_does_not_fit() {
@@ -157,6 +218,10 @@ fn fused_steps_refuse_what_does_not_fit() {
     argument(fused_sgd(&one(), &one(), &[], &SgdStep { momentum: 0.9, ..SGD }));
     argument(fused_adam(&one(), &one(), &one(), &one(), &one(), &one(), &ADAM));
     argument(fused_adam(&one(), &one(), &one(), &one(), &[], &[], &ADAM));
+    argument(fused_adagrad(&one(), &one(), &one(), &[], &ADAGRAD));
+    argument(foreach_rmsprop(&one(), &one(), &one(), &one(), &[], &RMSPROP));
+    argument(foreach_rmsprop(&one(), &one(), &one(), &[], &[], &RmsPropStep { momentum: 0.5, ..RMSPROP }));
+    argument(foreach_lion(&one(), &one(), &[], &LION));
 }
 
 /// The kernels walk memory without a look at shapes, so a tensor that is not laid out as its parameter is refused: a
@@ -191,6 +256,10 @@ fn fused_steps_refuse_other_layouts() {
         refused(fused_adam(&all(), &all(), &all(), &other(), &[], &step(), &ADAM), "fused_adam");
         let amsgrad = AdamStep { amsgrad: true, ..ADAM };
         refused(fused_adam(&all(), &all(), &all(), &all(), &other(), &step(), &amsgrad), "fused_adam");
+        refused(fused_adagrad(&all(), &other(), &all(), &step(), &ADAGRAD), "fused_adagrad");
+        refused(fused_adagrad(&all(), &all(), &other(), &step(), &ADAGRAD), "fused_adagrad");
+        refused(foreach_rmsprop(&all(), &other(), &all(), &[], &[], &RMSPROP), "foreach_rmsprop");
+        refused(foreach_lion(&all(), &all(), &other(), &LION), "foreach_lion");
     }
     let expanded = || vec![double(&[1.0]).expand([2, 2], false)];
     refused(fused_sgd(&expanded(), &expanded(), &[], &SGD), "fused_sgd");
@@ -254,4 +323,77 @@ fn foreach_mul_multiplies_in_place() {
     assert_close(&y, &[1.0]);
     let error = foreach_mul([&x], &double(&[2.0, 3.0])).unwrap_err();
     assert!(matches!(error, Error::Torch { operation: "foreach_mul", .. }), "{error:?}");
+}
+
+/// A number is added to, and bounds are laid on, each tensor in place; a value that is NaN stays so.
+#[test]
+fn foreach_add_and_clamp_work_in_place() {
+    let (x, y) = (double(&[3.0, -4.0]), Tensor::from_slice(&[0.5_f32]));
+    foreach_add([&x, &y], 0.25).unwrap();
+    assert_close(&x, &[3.25, -3.75]);
+    assert_close(&y, &[0.75]);
+    foreach_clamp([&x, &y], -1.5, 0.5).unwrap();
+    assert_close(&x, &[0.5, -1.5]);
+    assert_close(&y, &[0.5]);
+    let z = double(&[f64::NAN, f64::INFINITY]);
+    foreach_clamp([&z], -1.0, 1.0).unwrap();
+    assert!(z.double_value(&[0]).is_nan());
+    assert_eq!(z.double_value(&[1]).to_bits(), 1.0_f64.to_bits());
+}
+
+/// Gradients are multiplied, and one that is not finite is noticed and stays noticed.
+#[test]
+fn amp_unscale_notices_what_is_not_finite() {
+    let scalar = |value: f32| Tensor::from_slice(&[value]).squeeze();
+    let (found, inverse) = (scalar(0.0), scalar(0.25));
+    let gradients = [double(&[8.0, -2.0]), double(&[4.0])];
+    amp_unscale(&gradients, &found, &inverse).unwrap();
+    assert_close(&gradients[0], &[2.0, -0.5]);
+    assert_close(&gradients[1], &[1.0]);
+    assert_close(&found, &[0.0]);
+    for bad in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        let found = scalar(0.0);
+        amp_unscale([&double(&[1.0, bad])], &found, &inverse).unwrap();
+        amp_unscale([&double(&[1.0])], &found, &inverse).unwrap();
+        assert_close(&found, &[1.0]);
+    }
+    let error = amp_unscale([&Tensor::from_slice(&[1_i64])], &found, &inverse).unwrap_err();
+    assert!(matches!(error, Error::Torch { operation: "amp_unscale", .. }), "{error:?}");
+}
+
+/// Down at once, up after an interval without.
+#[test]
+fn amp_update_scale_moves_the_scale() {
+    let (scale, tracker) = (Tensor::from_slice(&[8.0_f32]).squeeze(), Tensor::from_slice(&[0_i32]).squeeze());
+    let update = ScaleUpdate { growth_factor: 4.0, backoff_factor: 0.5, growth_interval: 2 };
+    let mut seen = Vec::new();
+    for found in [0.0_f32, 0.0, 0.0, 1.0, 0.0, 0.0] {
+        amp_update_scale(&scale, &tracker, &Tensor::from_slice(&[found]).squeeze(), &update).unwrap();
+        seen.push((scale.double_value(&[]), tracker.int64_value(&[])));
+    }
+    assert_eq!(seen, [(8.0, 1), (32.0, 0), (32.0, 1), (16.0, 0), (16.0, 1), (64.0, 0)]);
+}
+
+/// A CUDA device that is not there has no generator.
+#[test]
+fn a_missing_cuda_device_is_refused() {
+    for device in [99, 256, usize::MAX] {
+        let refused = |result: Result<(), Error>| {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{error:?}");
+            assert!(error.to_string().contains(&format!("there is no CUDA device {device}; libtorch sees")), "{error}");
+        };
+        refused(cuda_generator_state(device).map(drop));
+        refused(set_cuda_generator_state(device, &Tensor::from_slice(&[0_u8])));
+    }
+}
+
+/// The mode reads back as it was set.
+#[test]
+fn deterministic_algorithms_are_set_and_read() {
+    assert_eq!(deterministic_algorithms(), (false, false));
+    for mode in [(true, true), (true, false), (false, false)] {
+        set_deterministic_algorithms(mode.0, mode.1).unwrap();
+        assert_eq!(deterministic_algorithms(), mode);
+    }
 }

@@ -102,7 +102,7 @@ fn a_static_graph_may_have_unused_and_shared_parameters() {
                 let loss = (once + twice) * ((rank + 1.0) * f64::from(round));
                 ddp.after_forward([&loss]).unwrap();
                 loss.f_backward().unwrap();
-                let mean = (world_size as f32 + 1.0) / 2.0 * round as f32;
+                let mean = f32::midpoint(world_size as f32, 1.0) * round as f32;
                 assert_eq!(gradients(&used), [mean, 3.0 * mean], "{world_size} ranks, round {round}");
                 clear(&parameters);
             }

@@ -42,8 +42,9 @@
 //! | [`trainer`] | [`TorchTrainer`](trainer::TorchTrainer), its configuration, and the [`Outcome`](trainer::Outcome) |
 //! | [`worker`] | the [`Context`](worker::Context) that a train loop gets |
 //! | [`strategy`] | [`Model`](strategy::Model): how parameters and gradients are spread over ranks |
-//! | [`optim`] | SGD, Adam and `AdamW` on libtorch's fused kernels, with state |
+//! | [`optim`] | SGD, Adam, `AdamW`, `RMSprop`, Adagrad and Lion on libtorch's kernels, with state; clipping; `GradScaler` |
 //! | [`schedule`] | learning-rate schedules |
+//! | [`random`] | seeds, the generators' states, algorithms without chance |
 //! | [`data`] | datasets, the distributed sampler, the loader with its threads |
 //! | [`mod@callback`] | functions that run at events of a run: reports, checkpoints, failures, its start and end |
 //! | [`metric`] | what a report holds and how ranks' values become one |
@@ -66,6 +67,7 @@ mod log;
 pub mod metric;
 pub mod optim;
 pub mod prelude;
+pub mod random;
 pub mod schedule;
 pub mod state;
 pub mod strategy;

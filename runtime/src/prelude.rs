@@ -6,8 +6,12 @@ pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};
 pub use crate::metric::{Metrics, Ranks};
-pub use crate::optim::{Adam, AdamW, ParamGroup, Sgd};
-pub use crate::schedule::{ConstantLr, CosineLr, LinearWarmup, Schedule, Scheduler, StepLr};
+pub use crate::optim::{Adagrad, Adam, AdamW, GradScaler, Lion, ParamGroup, RmsProp, Sgd};
+pub use crate::random::{Generators, seed_everything};
+pub use crate::schedule::{
+    ConstantLr, CosineLr, CosineRestartsLr, ExponentialLr, InverseSqrtLr, LinearWarmup, MultiStepLr, OneCycleLr,
+    PlateauScheduler, PolynomialLr, ReduceOnPlateau, Schedule, Scheduler, StepLr, WarmupStableDecayLr,
+};
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
 pub use crate::trainer::{

@@ -48,6 +48,12 @@ fn clip() {
     compare("clip");
 }
 
+/// PyTorch's `GradScaler` gives the scales and steps of scaler.json.
+#[test]
+fn scaler() {
+    compare("scaler");
+}
+
 /// PyTorch's schedulers give the learning rates of schedules.json.
 #[test]
 fn schedules() {
@@ -68,5 +74,5 @@ fn every_script_is_compared() {
     let scripts = files.filter(|path| path.extension().is_some_and(|extension| extension == "py"));
     let mut names: Vec<String> = scripts.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["clip", "ddp", "optimizers", "sampler", "schedules"]);
+    assert_eq!(names, ["clip", "ddp", "optimizers", "sampler", "scaler", "schedules"]);
 }

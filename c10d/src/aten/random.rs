@@ -1,6 +1,6 @@
-//! Random numbers from a generator of one's own.
+//! Random numbers: a generator of one's own, the states of libtorch's, and what may depend on chance.
 
-use tch::Tensor;
+use tch::{Cuda, Tensor};
 
 use crate::bridge::ffi;
 use crate::error::{During, Error, Result};
@@ -32,4 +32,45 @@ pub fn cpu_generator_state() -> Result<Tensor> {
 /// [`Error::Torch`] where `state` is no state of this generator.
 pub fn set_cpu_generator_state(state: &Tensor) -> Result<()> {
     ffi::set_cpu_generator_state(borrow(state)).during("set_cpu_generator_state")
+}
+
+/// The state of a CUDA device's generator, as a tensor of bytes on the CPU.
+///
+/// # Errors
+/// [`Error::Argument`] where there is no such device; otherwise where libtorch refuses.
+pub fn cuda_generator_state(device: usize) -> Result<Tensor> {
+    ffi::cuda_generator_state(cuda_device("cuda_generator_state", device)?).during("cuda_generator_state").map(own)
+}
+
+/// Puts a CUDA device's generator back to where [`cuda_generator_state`] was taken.
+///
+/// # Errors
+/// [`Error::Argument`] where there is no such device; [`Error::Torch`] where `state` is no state of its generator.
+pub fn set_cuda_generator_state(device: usize, state: &Tensor) -> Result<()> {
+    let device = cuda_device("set_cuda_generator_state", device)?;
+    ffi::set_cuda_generator_state(device, borrow(state)).during("set_cuda_generator_state")
+}
+
+fn cuda_device(operation: &'static str, device: usize) -> Result<u8> {
+    let devices = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    // libtorch's own index is 8 bits wide.
+    match u8::try_from(device) {
+        Ok(index) if device < devices => Ok(index),
+        _ => Err(Error::argument(operation, format!("there is no CUDA device {device}; libtorch sees {devices}"))),
+    }
+}
+
+/// Has libtorch choose algorithms that give the same numbers every time; of an operation that has none, an error or, with
+/// `warn_only`, a warning. It counts for the whole process.
+///
+/// # Errors
+/// Where libtorch refuses.
+pub fn set_deterministic_algorithms(deterministic: bool, warn_only: bool) -> Result<()> {
+    ffi::set_deterministic_algorithms(deterministic, warn_only).during("set_deterministic_algorithms")
+}
+
+/// Whether [`set_deterministic_algorithms`] is on, and whether it only warns.
+#[must_use]
+pub fn deterministic_algorithms() -> (bool, bool) {
+    (ffi::deterministic_algorithms(), ffi::deterministic_algorithms_warn_only())
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::optimizer::Optimizer;
-use super::rule::{Batch, Options, Rule, Slot, at_least_zero, sealed};
+use super::rule::{Batch, Options, Rule, Slot, at_least_zero, below_one, sealed};
 use crate::c10d::aten;
 use crate::error::Result;
 
@@ -94,16 +94,17 @@ impl Options for AdamOptions {
         self.maximize = maximize;
     }
 
+    fn set_momentum(&mut self, momentum: f64) -> bool {
+        self.betas.0 = momentum;
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         at_least_zero("lr", self.lr)?;
         at_least_zero("eps", self.eps)?;
         at_least_zero("weight_decay", self.weight_decay)?;
-        for (name, beta) in [("first", self.betas.0), ("second", self.betas.1)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(format!("the {name} of betas is {beta}; it must be at least 0 and below 1"));
-            }
-        }
-        Ok(())
+        below_one("the first of betas", self.betas.0)?;
+        below_one("the second of betas", self.betas.1)
     }
 }
 
@@ -124,9 +125,7 @@ fn slots(options: &AdamOptions) -> &'static [Slot] {
 }
 
 fn update(options: &AdamOptions, batch: &Batch, decoupled: bool) -> Result<()> {
-    for step in batch.slot(STEP) {
-        let _ = step.shallow_clone().f_add_scalar_(1)?;
-    }
+    aten::foreach_add(batch.slot(STEP), 1.0)?;
     let step = aten::AdamStep {
         lr: options.lr,
         beta1: options.betas.0,

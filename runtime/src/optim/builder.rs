@@ -1,6 +1,7 @@
 //! From options and parameters to an optimizer.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tch::Tensor;
 
@@ -10,7 +11,10 @@ use super::parameters::{ByIdentity, Parameters};
 use super::rule::{Options, Rule};
 use crate::error::{Error, Result};
 
-/// Sets up an optimizer; from [`Optimizer::builder`]. What is not set is PyTorch's default.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Sets up an optimizer; from [`Optimizer::builder`]. What is not set is PyTorch's default, or for [`Lion`](super::Lion) its
+/// authors'.
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder<R: Rule> {
     pub(super) options: R::Options,
@@ -71,7 +75,12 @@ impl<R: Rule> Builder<R> {
             let reason = "it takes no parameter, or none that an earlier group has not taken";
             return Err(group.error(&format!("{reason}; the parameters are {list}")));
         }
-        Ok(Optimizer { groups, loss_weight: parameters.loss_weight() })
+        Ok(Optimizer {
+            groups,
+            loss_weight: parameters.loss_weight(),
+            group: parameters.process_group(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        })
     }
 }
 

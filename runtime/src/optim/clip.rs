@@ -1,4 +1,6 @@
-//! Clipping gradients by their norm.
+//! Clipping gradients, by their norm or each value.
+
+use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
@@ -32,8 +34,25 @@ impl NormType {
     }
 }
 
-/// PyTorch's `clip_grad_norm_`, operation by operation; returns the norm before.
-pub(super) fn clip(gradients: &[Tensor], max_norm: f64, norm_type: NormType) -> Result<Tensor> {
+impl fmt::Display for NormType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::L1 => f.write_str("1"),
+            Self::L2 => f.write_str("2"),
+            Self::Infinity => f.write_str("infinity"),
+            Self::P(order) => write!(f, "{order}"),
+        }
+    }
+}
+
+/// PyTorch's `clip_grad_norm_`, operation by operation; returns the norm before. Where that is not finite, `must_be_finite`
+/// makes it an error, and the gradients stay.
+pub(super) fn by_norm(
+    gradients: &[Tensor],
+    max_norm: f64,
+    norm_type: NormType,
+    must_be_finite: bool,
+) -> Result<Tensor> {
     let order = norm_type.order()?;
     if max_norm.is_nan() || max_norm < 0.0 {
         return Err(Error::optimizer(format!("gradients cannot be clipped to a norm of {max_norm}; give at least 0")));
@@ -47,6 +66,13 @@ pub(super) fn clip(gradients: &[Tensor], max_norm: f64, norm_type: NormType) -> 
     }
     let stacked = Tensor::f_stack(&norms, 0)?;
     let total = aten::foreach_norm([&stacked], order)?.swap_remove(0);
+    if must_be_finite && !f64::try_from(&total)?.is_finite() {
+        return Err(Error::optimizer(format!(
+            "the {norm_type}-norm of the gradients is {}, so they cannot be clipped; look for what made the loss or a \
+             gradient infinite or NaN, or take `clip_grad_norm_with`, which lets it pass",
+            f64::try_from(&total)?
+        )));
+    }
     // In Python a number divided by a tensor is the number times the reciprocal.
     let factor = total.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max_norm)?.f_clamp_max(1.0)?;
     let mut rest: Vec<&Tensor> = gradients.iter().collect();
@@ -56,4 +82,32 @@ pub(super) fn clip(gradients: &[Tensor], max_norm: f64, norm_type: NormType) -> 
         rest = elsewhere;
     }
     Ok(total)
+}
+
+/// PyTorch's `clip_grad_value_`.
+pub(super) fn by_value(gradients: &[Tensor], max: f64) -> Result<()> {
+    if !max.is_finite() || max < 0.0 {
+        return Err(Error::optimizer(format!(
+            "gradients cannot be clipped to values of at most {max}; give a finite number of at least 0"
+        )));
+    }
+    for gradients in by_kind(gradients.iter()) {
+        aten::foreach_clamp(gradients, -max, max)?;
+    }
+    Ok(())
+}
+
+/// Groups of one device and dtype each.
+pub(super) fn by_kind<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> Vec<Vec<&'a Tensor>> {
+    let mut groups: Vec<Vec<&Tensor>> = Vec::new();
+    for gradient in gradients {
+        let like = |group: &&mut Vec<&Tensor>| {
+            group.first().is_some_and(|first| (first.device(), first.kind()) == (gradient.device(), gradient.kind()))
+        };
+        match groups.iter_mut().find(like) {
+            Some(group) => group.push(gradient),
+            None => groups.push(vec![gradient]),
+        }
+    }
+    groups
 }

@@ -1,6 +1,7 @@
 //! The optimizer itself: what all rules share.
 
 use std::fmt;
+use std::rc::Rc;
 
 use tch::Tensor;
 
@@ -8,20 +9,25 @@ use super::builder::Builder;
 use super::clip::{self, NormType};
 use super::group::{Group, Parameter};
 use super::loss_weight::LossWeight;
-use super::rule::Rule;
-use crate::c10d::aten;
+use super::rule::{Options, Rule, at_least_zero};
+use crate::c10d::{ProcessGroup, aten};
 use crate::error::{Error, Result};
 
-/// An optimizer that steps by the rule `R`, on libtorch's fused kernels: one call for all parameters of a group.
+/// An optimizer that steps by the rule `R`, on libtorch's fused kernels, or its operations over whole lists where it has no
+/// fused one: one call for all parameters of a group.
 ///
-/// Use it by the names [`Sgd`](super::Sgd), [`Adam`](super::Adam) and [`AdamW`](super::AdamW). Steps are those of
-/// PyTorch's optimizers with `fused=True`, bit for bit. Unlike tch's own optimizers, all of it can be
+/// Use it by its names, such as [`Sgd`](super::Sgd) and [`AdamW`](super::AdamW). Steps are those of PyTorch's optimizers
+/// with `fused=True`, or `foreach=True`, bit for bit. Unlike tch's own optimizers, all of it can be
 /// [saved](Self::state) and [loaded](Self::load_state).
 ///
 /// A parameter without a gradient is skipped, and its state stays as it is.
 pub struct Optimizer<R: Rule> {
     pub(super) groups: Vec<Group<R>>,
     pub(super) loss_weight: LossWeight,
+    /// The ranks that step together with this one.
+    pub(super) group: Option<Rc<ProcessGroup>>,
+    /// Tells it from every other one of the process.
+    pub(super) id: u64,
 }
 
 impl<R: Rule> Optimizer<R> {
@@ -99,11 +105,42 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// Also [`Error::Optimizer`] where the order of a [`NormType::P`] is not a finite number above 0.
     pub fn clip_grad_norm_with(&mut self, max_norm: f64, norm_type: NormType) -> Result<Tensor> {
-        let mut gradients = Vec::new();
-        for parameter in self.parameters() {
-            gradients.extend(parameter.gradient()?);
-        }
-        clip::clip(&gradients, max_norm, norm_type)
+        clip::by_norm(&self.gradients()?, max_norm, norm_type, false)
+    }
+
+    /// [`clip_grad_norm_with`](Self::clip_grad_norm_with), where a norm that is infinite or NaN is an error: PyTorch's
+    /// `error_if_nonfinite=True`. On a GPU it waits for the norm.
+    ///
+    /// # Errors
+    /// Also [`Error::Optimizer`] where the norm is not finite; the gradients are as they were then.
+    pub fn clip_finite_grad_norm(&mut self, max_norm: f64, norm_type: NormType) -> Result<Tensor> {
+        clip::by_norm(&self.gradients()?, max_norm, norm_type, true)
+    }
+
+    /// Takes each value of each gradient into `-max..=max`: PyTorch's `clip_grad_value_`. A value that is NaN stays so.
+    ///
+    /// ```no_run
+    /// # fn main() -> trainloop::Result<()> {
+    /// # let vars = tch::nn::VarStore::new(tch::Device::Cpu);
+    /// # let loss = tch::Tensor::new();
+    /// # let mut optimizer = trainloop::optim::Sgd::builder(0.1).build(&vars)?;
+    /// optimizer.zero_grad()?;
+    /// optimizer.backward(&loss)?;
+    /// optimizer.clip_grad_value(0.5)?;
+    /// optimizer.step()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Optimizer`] where `max` is negative or not finite; libtorch's.
+    pub fn clip_grad_value(&mut self, max: f64) -> Result<()> {
+        clip::by_value(&self.gradients()?, max)
+    }
+
+    /// The gradients of all parameters that have one.
+    pub(super) fn gradients(&self) -> Result<Vec<Tensor>> {
+        self.parameters().filter_map(|parameter| parameter.gradient().transpose()).collect()
     }
 
     /// The learning rate of the group `default`, which is the builder's until it is set.
@@ -138,7 +175,44 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// [`Error::Optimizer`] where a rate would be negative or not finite.
     pub fn scale_learning_rates(&mut self, factor: f64) -> Result<()> {
-        self.groups.iter_mut().try_for_each(|group| group.set_lr(group.initial_lr * factor))
+        self.apply_schedule(|initial| initial * factor, None)
+    }
+
+    /// Gives each group the rate that `rate` makes of its initial one, and all groups this momentum; all of it or nothing.
+    pub(crate) fn apply_schedule(&mut self, rate: impl Fn(f64) -> f64, momentum: Option<f64>) -> Result<()> {
+        let mut changed = Vec::new();
+        for group in &self.groups {
+            let mut options = group.options.clone();
+            options.set_lr(rate(group.initial_lr));
+            if momentum.is_some_and(|momentum| !options.set_momentum(momentum)) {
+                return Err(Error::config(format!(
+                    "the schedule changes the momentum, and {} has none; build the schedule with `fixed_momentum`",
+                    R::NAME
+                )));
+            }
+            options.check().map_err(|reason| group.error(&reason))?;
+            let has_state = group.parameters.iter().any(|parameter| !parameter.slots.is_empty());
+            if has_state && R::slots(&options).len() != R::slots(&group.options).len() {
+                return Err(group.error(
+                    "the schedule changes the momentum, and the steps before it have kept none; build the optimizer with \
+                     a momentum above 0",
+                ));
+            }
+            changed.push(options);
+        }
+        for (group, options) in self.groups.iter_mut().zip(changed) {
+            group.options = options;
+        }
+        Ok(())
+    }
+
+    /// Gives each group the rate that `rate` makes of its present one; all of it or nothing.
+    pub(crate) fn map_learning_rates(&mut self, rate: impl Fn(f64) -> f64) -> Result<()> {
+        let rates: Vec<f64> = self.groups.iter().map(|group| rate(group.learning_rate())).collect();
+        for (group, &rate) in self.groups.iter().zip(&rates) {
+            at_least_zero("lr", rate).map_err(|reason| group.error(&reason))?;
+        }
+        self.groups.iter_mut().zip(rates).try_for_each(|(group, rate)| group.set_lr(rate))
     }
 
     /// The groups: `default`, then those of the builder, in their order.

@@ -1,13 +1,14 @@
 //! What an optimizer trains: named parameters, and where they come from.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::PoisonError;
 
 use tch::Tensor;
 use tch::nn::VarStore;
 
 use super::loss_weight::LossWeight;
-use crate::c10d::aten;
+use crate::c10d::{ProcessGroup, aten};
 
 /// Whatever has parameters to train: a [`Model`](crate::strategy::Model), a [`VarStore`], or a list of named tensors.
 #[diagnostic::on_unimplemented(
@@ -21,6 +22,11 @@ pub trait Parameters {
     /// What the loss is multiplied by before a backward pass; 1 unless a strategy says otherwise.
     fn loss_weight(&self) -> LossWeight {
         LossWeight::default()
+    }
+
+    /// The ranks that step together with this one, each with its replica; none unless a strategy says otherwise.
+    fn process_group(&self) -> Option<Rc<ProcessGroup>> {
+        None
     }
 }
 

@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
 
-/// The rule by which an [`Optimizer`](super::Optimizer) steps: [`SgdRule`](super::SgdRule),
-/// [`AdamRule`](super::AdamRule) or [`AdamWRule`](super::AdamWRule). It is sealed.
+/// The rule by which an [`Optimizer`](super::Optimizer) steps, such as [`SgdRule`](super::SgdRule) or
+/// [`AdamWRule`](super::AdamWRule). It is sealed.
 pub trait Rule: sealed::Sealed + 'static {
     /// The optimizer's name as users and messages have it, such as `AdamW`.
     const NAME: &'static str;
@@ -40,6 +40,9 @@ pub trait Options: Debug + Clone + PartialEq + Serialize + DeserializeOwned + 's
     fn set_weight_decay(&mut self, weight_decay: f64);
     #[doc(hidden)]
     fn set_maximize(&mut self, maximize: bool);
+    /// Sets the momentum, or what plays its part; false where the rule has none.
+    #[doc(hidden)]
+    fn set_momentum(&mut self, momentum: f64) -> bool;
 
     /// The first value that is out of range, and what would be right.
     #[doc(hidden)]
@@ -82,7 +85,7 @@ impl Slot {
     }
 }
 
-/// Parameters that one call of a fused kernel can step: of one device and dtype, all with or all without state so far.
+/// Parameters that one call of a kernel can step: of one device and dtype, all with or all without state so far.
 #[derive(Debug)]
 pub struct Batch {
     device: Device,
@@ -128,6 +131,14 @@ impl Batch {
     pub(super) fn row(&self, row: usize) -> Vec<Tensor> {
         self.slots.iter().map(|column| column[row].shallow_clone()).collect()
     }
+}
+
+/// For [`Options::check`]: what is kept of a running mean.
+pub(super) fn below_one(name: &str, value: f64) -> Result<(), String> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{name} is {value}; it must be at least 0 and below 1"))
 }
 
 /// For [`Options::check`]: NaN and infinity are refused too.

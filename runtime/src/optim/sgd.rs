@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::optimizer::Optimizer;
-use super::rule::{Batch, Options, Rule, Slot, at_least_zero, sealed};
+use super::rule::{Batch, Options, Rule, Slot, at_least_zero, below_one, sealed};
 use crate::c10d::aten;
 use crate::error::Result;
 
@@ -69,9 +69,14 @@ impl Options for SgdOptions {
         self.maximize = maximize;
     }
 
+    fn set_momentum(&mut self, momentum: f64) -> bool {
+        self.momentum = momentum;
+        true
+    }
+
     fn check(&self) -> Result<(), String> {
         at_least_zero("lr", self.lr)?;
-        at_least_zero("momentum", self.momentum)?;
+        below_one("momentum", self.momentum)?;
         at_least_zero("weight_decay", self.weight_decay)?;
         if !self.dampening.is_finite() {
             return Err(format!("dampening is {}; it must be a finite number", self.dampening));

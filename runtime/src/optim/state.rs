@@ -14,12 +14,13 @@ use crate::error::{Error, Result};
 /// All that an optimizer knows beyond the parameters themselves; from [`Optimizer::state`].
 #[derive(Debug)]
 pub struct OptimizerState {
-    /// Which optimizer: `Sgd`, `Adam` or `AdamW`.
+    /// Which optimizer: its name here, such as `AdamW`.
     pub kind: String,
     /// The groups, in the optimizer's order.
     pub groups: Vec<GroupState>,
     /// The tensors kept for each parameter, named `parameter/slot` with PyTorch's names for slots: `momentum_buffer`;
-    /// `step`, `exp_avg`, `exp_avg_sq`, `max_exp_avg_sq`. A parameter that has had no gradient has none.
+    /// `step`, `exp_avg`, `exp_avg_sq`, `max_exp_avg_sq`; `square_avg`, `grad_avg`; `sum`. A parameter that has had no
+    /// gradient has none.
     pub tensors: Vec<(String, Tensor)>,
 }
 

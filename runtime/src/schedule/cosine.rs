@@ -1,13 +1,11 @@
 //! Down a cosine.
 
-use std::f64::consts::PI;
-
 use serde::{Deserialize, Serialize};
 
 use super::Schedule;
-use super::numbers::{at_least_one_step, from_zero_to_one};
-use super::warmup::ramp;
-use crate::error::{Error, Result};
+use super::curve::{fall, ramp};
+use super::numbers::{at_least_one_step, from_zero_to_one, room_after_warmup};
+use crate::error::Result;
 
 /// Down half a cosine to a minimum, where it stays: `torch.optim.lr_scheduler.CosineAnnealingLR`, after Loshchilov &
 /// Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (ICLR 2017), without the restarts. With a
@@ -59,25 +57,23 @@ impl CosineLr {
 
 impl Schedule for CosineLr {
     fn factor(&self, step: u64) -> f64 {
+        self.rate(1.0, step)
+    }
+
+    fn rate(&self, initial: f64, step: u64) -> f64 {
         if step < self.warmup_steps {
-            return ramp(self.start_factor, step, self.warmup_steps);
+            return initial * ramp(self.start_factor, step, self.warmup_steps);
         }
+        let minimum = self.min_factor * initial;
         if step >= self.total_steps {
-            return self.min_factor;
+            return minimum;
         }
-        let part = (step - self.warmup_steps) as f64 / (self.total_steps - self.warmup_steps) as f64;
-        self.min_factor + (1.0 - self.min_factor) * (1.0 + (PI * part).cos()) / 2.0
+        fall(initial, minimum, step - self.warmup_steps, self.total_steps - self.warmup_steps)
     }
 
     fn validate(&self) -> Result<()> {
         at_least_one_step("CosineLr", "its length", self.total_steps)?;
-        if self.warmup_steps >= self.total_steps {
-            return Err(Error::config(format!(
-                "CosineLr: the warm-up takes {} of {} steps, and leaves none for the cosine; shorten it, or \
-                 use LinearWarmup",
-                self.warmup_steps, self.total_steps
-            )));
-        }
+        room_after_warmup("CosineLr", "the cosine", self.warmup_steps, self.total_steps)?;
         from_zero_to_one("CosineLr", "the start factor", self.start_factor)?;
         from_zero_to_one("CosineLr", "the minimum factor", self.min_factor)
     }

@@ -27,3 +27,22 @@ pub(super) fn from_zero_to_one(schedule: &str, what: &str, value: f64) -> Result
         "{schedule}: {what} is {value}; it must be from 0 to 1, a part of the optimizer's learning rate"
     )))
 }
+
+/// Refuses 0, negative numbers, infinity and NaN.
+pub(super) fn above_zero(schedule: &str, what: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(format!("{schedule}: {what} is {value}; it must be a finite number above 0")))
+}
+
+/// Refuses a warm-up that takes all steps.
+pub(super) fn room_after_warmup(schedule: &str, rest: &str, warmup: u64, total: u64) -> Result<()> {
+    if warmup < total {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "{schedule}: the warm-up takes {warmup} of {total} steps, and leaves none for {rest}; shorten it, or use \
+         LinearWarmup"
+    )))
+}

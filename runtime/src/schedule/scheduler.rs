@@ -37,8 +37,8 @@ impl<S: Schedule> Scheduler<S> {
     /// Counts one step, and gives the optimizer the learning rates of the next.
     ///
     /// # Errors
-    /// [`Error::Config`] where the schedule's factor is negative or not finite, which those of this crate never are;
-    /// nothing is changed then.
+    /// [`Error::Config`] where the schedule's factor is negative or not finite, which those of this crate are only after
+    /// growing for too long; nothing is changed then.
     pub fn step<R: Rule>(&mut self, optimizer: &mut Optimizer<R>) -> Result<()> {
         self.seek(self.step.saturating_add(1), optimizer)
     }
@@ -55,7 +55,7 @@ impl<S: Schedule> Scheduler<S> {
                 self.schedule
             )));
         }
-        optimizer.scale_learning_rates(factor)?;
+        optimizer.apply_schedule(|initial| self.schedule.rate(initial, step), self.schedule.momentum(step))?;
         self.step = step;
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Schedule;
+use super::curve::ramp;
 use super::numbers::{at_least_one_step, from_zero_to_one};
+use super::{Schedule, SequentialLr};
 use crate::error::Result;
 
 /// In a straight line from a start factor to 1, which it reaches after `steps` steps and keeps:
@@ -36,6 +37,19 @@ impl LinearWarmup {
         self.start_factor = factor;
         self
     }
+
+    /// The warm-up, then `next` from its own first step: [`then`](Schedule::then) at the warm-up's end.
+    ///
+    /// ```
+    /// use trainloop::schedule::{ExponentialLr, LinearWarmup, Schedule};
+    ///
+    /// let schedule = LinearWarmup::new(4).before(ExponentialLr::new(0.5));
+    /// assert_eq!([0, 2, 4, 5, 6].map(|step| schedule.factor(step)), [0.0, 0.5, 1.0, 0.5, 0.25]);
+    /// ```
+    pub fn before<S: Schedule>(self, next: S) -> SequentialLr<Self, S> {
+        let steps = self.steps;
+        self.then(steps, next)
+    }
 }
 
 impl Schedule for LinearWarmup {
@@ -47,12 +61,4 @@ impl Schedule for LinearWarmup {
         at_least_one_step("LinearWarmup", "its length", self.steps)?;
         from_zero_to_one("LinearWarmup", "the start factor", self.start_factor)
     }
-}
-
-/// The factor at `step` of a warm-up of `steps`.
-pub(super) fn ramp(start: f64, step: u64, steps: u64) -> f64 {
-    if step >= steps {
-        return 1.0;
-    }
-    start + (1.0 - start) * step as f64 / steps as f64
 }

@@ -8,8 +8,8 @@ use super::{StateReader, StateWriter, TrainState};
 use crate::data::{DataLoader, Dataset};
 use crate::error::Result;
 use crate::optim::buffers;
-use crate::optim::{GroupState, Optimizer, OptimizerState, Rule};
-use crate::schedule::{Schedule, Scheduler, SchedulerState};
+use crate::optim::{GradScaler, GroupState, Optimizer, OptimizerState, Rule};
+use crate::schedule::{PlateauScheduler, PlateauState, Schedule, Scheduler, SchedulerState};
 use crate::strategy::Model;
 
 /// Parameters and buffers by their paths, such as `conv1.weight`.
@@ -139,6 +139,28 @@ impl<S: Schedule> TrainState for Scheduler<S> {
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
         let state: SchedulerState<S> = from.value()?;
+        self.load_state(&state).map_err(|error| from.error(error))
+    }
+}
+
+impl TrainState for PlateauScheduler {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.state())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let state: PlateauState = from.value()?;
+        self.load_state(&state).map_err(|error| from.error(error))
+    }
+}
+
+impl TrainState for GradScaler {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.state()?)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let state = from.value()?;
         self.load_state(&state).map_err(|error| from.error(error))
     }
 }

@@ -2,6 +2,7 @@
 
 mod enums;
 mod names;
+mod parts;
 mod versions;
 
 use std::fs::{File, create_dir_all};

@@ -19,6 +19,7 @@ pub struct Model<N> {
     net: N,
     vars: VarStore,
     weight: LossWeight,
+    group: Option<Rc<ProcessGroup>>,
 }
 
 /// How a model is prepared; the defaults are PyTorch's.
@@ -68,7 +69,7 @@ impl<N> Model<N> {
                 DistributedDataParallel::new(Rc::clone(group), &named_trainable(&vars), buffers, options.ddp)
             })
             .transpose()?;
-        Ok(Self { ddp, net, vars, weight })
+        Ok(Self { ddp, net, vars, weight, group: group.cloned() })
     }
 
     /// One forward pass. What the closure returns implements [`Outputs`]; a `Result` in it is unwrapped.
@@ -124,6 +125,10 @@ impl<N> Parameters for Model<N> {
 
     fn loss_weight(&self) -> LossWeight {
         self.weight.clone()
+    }
+
+    fn process_group(&self) -> Option<Rc<ProcessGroup>> {
+        self.group.clone()
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes optimizers.json: what PyTorch's own SGD, Adam and AdamW do to two small parameters in twelve steps.
+"""Makes optimizers.json: what PyTorch's own optimizers, and Lion, do to two small parameters in twelve steps.
 
     python optimizers.py            # needs torch 2.13; writes the file beside this script
 
@@ -9,7 +9,9 @@ group says over them) are PyTorch's names; an option that is not named has PyTor
 0.01, not 0). `lr_at` {"6": x} sets the learning rate of all groups just before step 6. An f32 value is written as the
 f64 that equals it.
 
-The numbers are those of the fused kernels; the script checks that the plain implementation agrees.
+The numbers are those of the fused kernels, for RMSprop of the foreach ones; the script checks that the plain
+implementation agrees. PyTorch has no Lion: it is written out here, operation by operation as in the authors' own
+implementation (google/automl, lion/lion_pytorch.py), and again in plain numbers to check it.
 """
 
 import json
@@ -20,9 +22,54 @@ import torch
 
 SHAPES = [[3, 2], [4]]
 STEPS = 12
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
 AGREE = {"f64": 1e-12, "f32": 1e-6}
+
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of Chen et al., "Symbolic Discovery of Optimization Algorithms" (arXiv 2302.06675)."""
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, maximize=False, fused=True):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
+        self.update = self.by_tensors if fused else self.by_numbers
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state[parameter]
+                    state.setdefault("exp_avg", torch.zeros_like(parameter))
+                    gradient = -parameter.grad if group["maximize"] else parameter.grad
+                    self.update(parameter, gradient, state["exp_avg"], group)
+
+    def by_tensors(self, parameter, gradient, exp_avg, group):
+        beta1, beta2 = group["betas"]
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        update = exp_avg.clone().mul_(beta1).add(gradient, alpha=1 - beta1).sign_()
+        parameter.add_(update, alpha=-group["lr"])
+        exp_avg.mul_(beta2).add_(gradient, alpha=1 - beta2)
+
+    def by_numbers(self, parameter, gradient, exp_avg, group):
+        (beta1, beta2), lr = group["betas"], group["lr"]
+        rows = zip(parameter.flatten().tolist(), gradient.flatten().tolist(), exp_avg.flatten().tolist(), strict=True)
+        values, means = [], []
+        for theta, g, m in rows:
+            c = beta1 * m + (1 - beta1) * g
+            values.append(theta - lr * ((c > 0) - (c < 0) + group["weight_decay"] * theta))
+            means.append(beta2 * m + (1 - beta2) * g)
+        parameter.copy_(torch.tensor(values, dtype=parameter.dtype).reshape(parameter.shape))
+        exp_avg.copy_(torch.tensor(means, dtype=parameter.dtype).reshape(parameter.shape))
+
+
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+    "lion": Lion,
+}
 
 
 def problem(missing):
@@ -53,7 +100,8 @@ def train(case, fused):
         group | {"params": [parameters[index] for index in group["parameters"]]}
         for group in case.get("groups", [{"parameters": [0, 1]}])
     ]
-    optimizer = OPTIMIZERS[case["optimizer"]](groups, **case["options"], fused=fused)
+    kernel = {"foreach": fused} if case["optimizer"] == "rmsprop" else {"fused": fused}
+    optimizer = OPTIMIZERS[case["optimizer"]](groups, **case["options"], **kernel)
     after = []
     for step, gradients in enumerate(case["gradients"]):
         for parameter, values in zip(parameters, gradients, strict=True):
@@ -91,6 +139,10 @@ def all_cases():
         {"parameters": [1], "lr": 0.002, "weight_decay": 0.0},
     ]
     gap = [(3, 1), (4, 1)]
+    rmsprop = {"lr": 0.01}
+    everything = {"centered": True, "momentum": 0.8, "weight_decay": 0.05, "maximize": True}
+    adagrad = {"lr": 0.1}
+    lion = {"lr": 0.01}
     return [
         make("sgd", "sgd", {"lr": 0.1}),
         make("sgd_momentum", "sgd", momentum),
@@ -114,6 +166,31 @@ def all_cases():
         make("adamw_lr_at", "adamw", adamw, lr_at={"6": 0.002}),
         make("adamw_missing_gradient", "adamw", adamw, missing=gap),
         make("adamw_f32", "adamw", adamw | {"weight_decay": 0.1}, "f32"),
+        make("rmsprop", "rmsprop", rmsprop),
+        make("rmsprop_centered", "rmsprop", rmsprop | {"centered": True, "eps": 1e-4}),
+        make("rmsprop_momentum", "rmsprop", rmsprop | {"momentum": 0.9, "alpha": 0.9}),
+        make("rmsprop_everything", "rmsprop", rmsprop | everything),
+        make("rmsprop_maximize", "rmsprop", rmsprop | {"maximize": True}),
+        make("rmsprop_weight_decay", "rmsprop", rmsprop | {"weight_decay": 0.1}),
+        make("rmsprop_groups", "rmsprop", rmsprop | {"centered": True}, groups=two_groups),
+        make("rmsprop_lr_at", "rmsprop", rmsprop, lr_at={"6": 0.002}),
+        make("rmsprop_missing_gradient", "rmsprop", rmsprop | {"momentum": 0.9}, missing=gap),
+        make("rmsprop_f32", "rmsprop", rmsprop | everything, "f32"),
+        make("adagrad", "adagrad", adagrad),
+        make("adagrad_lr_decay", "adagrad", adagrad | {"lr_decay": 0.1}),
+        make("adagrad_initial", "adagrad", adagrad | {"initial_accumulator_value": 0.5, "eps": 1e-3}),
+        make("adagrad_weight_decay", "adagrad", adagrad | {"weight_decay": 0.1}),
+        make("adagrad_maximize", "adagrad", adagrad | {"weight_decay": 0.1, "maximize": True}),
+        make("adagrad_groups", "adagrad", adagrad | {"lr_decay": 0.01}, groups=two_groups),
+        make("adagrad_missing_gradient", "adagrad", adagrad | {"lr_decay": 0.1}, missing=[(0, 1), *gap]),
+        make("adagrad_f32", "adagrad", adagrad | {"lr_decay": 0.1, "initial_accumulator_value": 0.1}, "f32"),
+        make("lion", "lion", lion),
+        make("lion_weight_decay", "lion", lion | {"weight_decay": 0.1, "betas": [0.95, 0.98]}),
+        make("lion_maximize", "lion", lion | {"weight_decay": 0.1, "maximize": True}),
+        make("lion_groups", "lion", lion, groups=two_groups),
+        make("lion_lr_at", "lion", lion, lr_at={"6": 0.002}),
+        make("lion_missing_gradient", "lion", lion, missing=gap),
+        make("lion_f32", "lion", lion | {"weight_decay": 0.1}, "f32"),
     ]
 
 

@@ -1,7 +1,9 @@
 //! The optimizers against PyTorch's own numbers, their state, their groups, and what they refuse.
 
+mod clipping;
 mod expected;
 mod refusals;
+mod scaler;
 mod state;
 
 use tch::nn::{self, VarStore};

@@ -2,7 +2,8 @@
 
 use tch::nn::VarStore;
 use tch::{Device, Tensor};
-use trainloop::optim::{Adam, AdamW, Builder, NormType, ParamGroup, Rule, Sgd};
+use trainloop::optim::{Adagrad, Adam, AdamW, Builder, Lion, NormType, ParamGroup, RmsProp, Rule, Sgd};
+use trainloop::schedule::{OneCycleLr, Schedule};
 
 use crate::{Named, late, net};
 
@@ -17,6 +18,18 @@ fn options_out_of_range_are_refused() {
         (refused(Sgd::builder(-0.1)), "Sgd, group `default`: lr is -0.1; it must be a finite number of at least 0"),
         (refused(AdamW::builder(nan)), "AdamW, group `default`: lr is NaN"),
         (refused(Sgd::builder(0.1).momentum(-1.0)), "momentum is -1"),
+        (refused(Sgd::builder(0.1).momentum(1.0)), "momentum is 1; it must be at least 0 and below 1"),
+        (refused(RmsProp::builder(0.1).momentum(1.5)), "RmsProp, group `default`: momentum is 1.5"),
+        (refused(RmsProp::builder(0.1).alpha(1.0)), "alpha is 1; it must be at least 0 and below 1"),
+        (refused(RmsProp::builder(0.1).eps(-1.0)), "eps is -1"),
+        (refused(RmsProp::builder(0.1).weight_decay(nan)), "weight_decay is NaN"),
+        (refused(Adagrad::builder(0.1).lr_decay(-0.5)), "Adagrad, group `default`: lr_decay is -0.5"),
+        (refused(Adagrad::builder(0.1).initial_accumulator_value(-1.0)), "initial_accumulator_value is -1"),
+        (refused(Adagrad::builder(0.1).eps(nan)), "eps is NaN"),
+        (refused(Lion::builder(-1.0)), "Lion, group `default`: lr is -1"),
+        (refused(Lion::builder(0.1).betas(0.9, 1.0)), "the second of betas is 1"),
+        (refused(Lion::builder(0.1).betas(-0.1, 0.9)), "the first of betas is -0.1"),
+        (refused(Lion::builder(0.1).weight_decay(-1.0)), "weight_decay is -1"),
         (refused(Sgd::builder(0.1).weight_decay(-1.0)), "weight_decay is -1"),
         (refused(Sgd::builder(0.1).dampening(nan)), "dampening is NaN"),
         (refused(Sgd::builder(0.1).nesterov(true)), "nesterov needs a momentum"),
@@ -30,6 +43,28 @@ fn options_out_of_range_are_refused() {
     ];
     for (error, words) in cases {
         assert!(error.contains(words), "{error}");
+    }
+}
+
+/// A schedule with a momentum needs an optimizer with one, that has kept it from its first step on.
+#[test]
+fn a_momentum_that_has_no_place_is_refused() {
+    let mut adagrad = Adagrad::builder(0.1).build(&net()).unwrap();
+    let error = OneCycleLr::new(10).attach(&mut adagrad).unwrap_err().to_string();
+    assert!(error.contains("Adagrad has none; build the schedule with `fixed_momentum`"), "{error}");
+    assert!(OneCycleLr::new(10).fixed_momentum().attach(&mut adagrad).is_ok());
+
+    let named = net();
+    let mut late_start = RmsProp::builder(0.1).build(&named).unwrap();
+    late_start.backward_step(&named[0].1.sum(tch::Kind::Double)).unwrap();
+    let error = OneCycleLr::new(10).attach(&mut late_start).unwrap_err().to_string();
+    assert!(error.contains("group `default`: the schedule changes the momentum"), "{error}");
+    assert_eq!(late_start.groups()[0].options().momentum.to_bits(), 0.0_f64.to_bits());
+    let mut in_time = RmsProp::builder(0.1).build(&named).unwrap();
+    let mut schedule = OneCycleLr::new(10).attach(&mut in_time).unwrap();
+    for _ in 0..10 {
+        in_time.backward_step(&named[0].1.sum(tch::Kind::Double)).unwrap();
+        schedule.step(&mut in_time).unwrap();
     }
 }
 

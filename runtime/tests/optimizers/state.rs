@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 use trainloop::Result;
-use trainloop::optim::{Adam, AdamW, GroupState, Optimizer, OptimizerState, Rule, Sgd};
+use trainloop::optim::{
+    Adagrad, Adam, AdamW, Builder, GroupState, Lion, Optimizer, OptimizerState, RmsProp, Rule, Sgd,
+};
 
 use crate::{Named, flat, late, net};
 
@@ -64,6 +66,21 @@ fn a_loaded_state_goes_on_bit_for_bit() {
         |p| AdamW::builder(0.01).amsgrad(true).group(late()).build(p),
         |p| AdamW::builder(0.01).group(late()).build(p),
     );
+    resumes(|p| RmsProp::builder(0.01).build(p), |p| RmsProp::builder(0.5).momentum(0.5).build(p));
+    resumes(
+        |p| RmsProp::builder(0.01).centered(true).momentum(0.9).group(late()).build(p),
+        |p| RmsProp::builder(0.01).group(late()).build(p),
+    );
+    resumes(|p| RmsProp::builder(0.01).centered(true).build(p), |p| RmsProp::builder(0.01).build(p));
+    // `late` begins after the load: its sum begins at the loaded option's value.
+    resumes(
+        |p| Adagrad::builder(0.01).lr_decay(0.1).initial_accumulator_value(0.3).build(p),
+        |p| Adagrad::builder(0.01).build(p),
+    );
+    resumes(
+        |p| Lion::builder(0.01).weight_decay(0.1).group(late()).build(p),
+        |p| Lion::builder(0.5).group(late()).build(p),
+    );
 }
 
 /// Loading into an optimizer that has trained further takes it back, and a parameter that had no state loses its own.
@@ -95,6 +112,24 @@ fn a_state_is_a_snapshot_by_pytorchs_names() {
     let after: Vec<_> = state.tensors.iter().map(|(_, tensor)| flat(tensor)).collect();
     assert_eq!(before, after);
     assert_eq!(state.groups[0].hyperparameters["betas"], serde_json::json!([0.9, 0.999]));
+}
+
+#[test]
+fn each_rule_keeps_pytorchs_tensors() {
+    fn slots<R: Rule>(builder: Builder<R>) -> Vec<String> {
+        let named = net();
+        let mut optimizer = builder.build(&named).unwrap();
+        train(&mut optimizer, &named, 0..1);
+        let tensors = optimizer.state().unwrap().tensors.into_iter();
+        tensors.filter_map(|(name, _)| name.strip_prefix("body.b/").map(str::to_owned)).collect()
+    }
+    assert_eq!(slots(RmsProp::builder(0.1)), ["square_avg"]);
+    assert_eq!(slots(RmsProp::builder(0.1).momentum(0.1)), ["square_avg", "momentum_buffer"]);
+    assert_eq!(slots(RmsProp::builder(0.1).centered(true)), ["square_avg", "grad_avg"]);
+    let all = slots(RmsProp::builder(0.1).centered(true).momentum(0.1));
+    assert_eq!(all, ["square_avg", "momentum_buffer", "grad_avg"]);
+    assert_eq!(slots(Adagrad::builder(0.1)), ["step", "sum"]);
+    assert_eq!(slots(Lion::builder(0.1)), ["exp_avg"]);
 }
 
 type Change = fn(&mut OptimizerState);
