@@ -40,13 +40,16 @@ void ProcessGroup::set_timeout(int64_t timeout_ms) const { inner->setTimeout(std
 
 std::unique_ptr<ProcessGroup> new_gloo_group(
     const Store& store, int32_t rank, int32_t world_size, int64_t timeout_ms, rust::Str hostname) {
-  auto options = Gloo::Options::create(std::chrono::milliseconds(timeout_ms));
+  const std::chrono::milliseconds timeout(timeout_ms);
+  auto options = Gloo::Options::create(timeout);
   options->devices.push_back(
       hostname.empty() ? Gloo::createDefaultDevice() : Gloo::createDeviceForHostname(std::string(hostname), false));
-  auto backend = c10::make_intrusive<Gloo>(store.inner, rank, world_size, options);
+  // Rendezvous waits on the store, so the store's patience is the group's.
+  auto patient = patient_store(store, timeout);
+  auto backend = c10::make_intrusive<Gloo>(patient, rank, world_size, options);
   backend->setSequenceNumberForGroup();
 
-  auto group = c10::make_intrusive<c10d::ProcessGroup>(store.inner, rank, world_size);
+  auto group = c10::make_intrusive<c10d::ProcessGroup>(patient, rank, world_size);
   constexpr auto kind = c10d::ProcessGroup::BackendType::GLOO;
   group->setBackend(c10::DeviceType::CPU, kind, backend);
   group->setBackend(c10::DeviceType::CUDA, kind, backend);

@@ -16,17 +16,21 @@ pub(crate) mod ffi {
 
         include!("store.h");
         type Store;
+        fn new_hash_store() -> Result<UniquePtr<Store>>;
         fn new_file_store(path: &str, world_size: i32) -> Result<UniquePtr<Store>>;
         fn new_tcp_store(host: &str, port: u16, is_server: bool, timeout_ms: i64) -> Result<UniquePtr<Store>>;
         fn new_prefix_store(prefix: &str, store: &Store) -> Result<UniquePtr<Store>>;
         fn tcp_store_port(store: &Store) -> Result<u16>;
         fn set(self: &Store, key: &str, value: &[u8]) -> Result<()>;
-        fn get(self: &Store, key: &str) -> Result<Vec<u8>>;
+        fn get(self: &Store, key: &str, timeout_ms: i64) -> Result<Vec<u8>>;
         fn add(self: &Store, key: &str, amount: i64) -> Result<i64>;
         fn wait(self: &Store, keys: &[String], timeout_ms: i64) -> Result<()>;
         fn check(self: &Store, key: &str) -> Result<bool>;
         fn delete_key(self: &Store, key: &str) -> Result<bool>;
-        fn set_timeout(self: &Store, timeout_ms: i64) -> Result<()>;
+        fn compare_set(self: &Store, key: &str, expected: &[u8], desired: &[u8]) -> Result<Vec<u8>>;
+        fn num_keys(self: &Store) -> Result<i64>;
+        fn clone_handle(self: &Store) -> Result<UniquePtr<Store>>;
+        fn share(self: &Store) -> UniquePtr<Store>;
 
         include!("process_group.h");
         type ProcessGroup;

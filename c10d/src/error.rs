@@ -67,6 +67,18 @@ impl Error {
         }
     }
 
+    /// The same error with other words.
+    pub(crate) fn with_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        let (Self::Timeout { message, .. }
+        | Self::Store { message, .. }
+        | Self::Network { message, .. }
+        | Self::Backend { message, .. }
+        | Self::Torch { message, .. }
+        | Self::Argument { message, .. }) = &mut self;
+        *message = change(message);
+        self
+    }
+
     pub(crate) fn argument(operation: &'static str, message: impl Into<String>) -> Self {
         Self::Argument { operation, message: message.into() }
     }

@@ -19,7 +19,7 @@ mod tensors;
 pub use ddp::{DdpOptions, DistributedDataParallel};
 pub use error::{Error, Result};
 pub use process_group::{Interface, ProcessGroup, ReduceOp};
-pub use store::{FileStore, PrefixStore, Store, TcpStore};
+pub use store::{FileStore, HashStore, PrefixStore, Store, TcpStore};
 
 /// Whole milliseconds, as c10d counts time; a duration too long for it is as good as for ever.
 fn millis(duration: std::time::Duration) -> i64 {

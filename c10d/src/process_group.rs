@@ -110,8 +110,6 @@ impl ProcessGroup {
             Interface::Host(name) => name,
             Interface::Default => "",
         };
-        // Rendezvous waits on the store, so the store's patience is the group's.
-        store.set_timeout(timeout)?;
         let inner = ffi::new_gloo_group(store.bridge(), rank as i32, world_size as i32, millis(timeout), hostname)
             .during(OPERATION)?;
         Ok(Self { inner, rank, world_size })
