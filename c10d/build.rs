@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 5] = ["tensors", "store", "process_group", "ddp", "aten"];
+const SOURCES: [&str; 7] = ["tensors", "store", "work", "process_group", "collectives", "ddp", "aten"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

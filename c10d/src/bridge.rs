@@ -13,6 +13,7 @@ pub(crate) mod ffi {
         fn push(self: Pin<&mut TensorList>, tensor: &Tensor);
         fn len(self: &TensorList) -> usize;
         fn get(self: &TensorList, index: usize) -> Result<UniquePtr<Tensor>>;
+        fn is_sole_owner(tensor: &Tensor) -> bool;
 
         include!("store.h");
         type Store;
@@ -32,6 +33,12 @@ pub(crate) mod ffi {
         fn clone_handle(self: &Store) -> Result<UniquePtr<Store>>;
         fn share(self: &Store) -> UniquePtr<Store>;
 
+        include!("work.h");
+        type Work;
+        fn wait(self: &Work) -> Result<()>;
+        fn wait_for(self: &Work, timeout_ms: i64) -> Result<bool>;
+        fn is_completed(self: &Work) -> bool;
+
         include!("process_group.h");
         type ProcessGroup;
         fn new_gloo_group(
@@ -41,10 +48,30 @@ pub(crate) mod ffi {
             timeout_ms: i64,
             hostname: &str,
         ) -> Result<UniquePtr<ProcessGroup>>;
-        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<()>;
-        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<()>;
-        fn all_gather(self: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<TensorList>>;
-        fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
+        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<UniquePtr<Work>>;
+        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_reduce_coalesced(self: &ProcessGroup, tensors: &TensorList, op: u8) -> Result<UniquePtr<Work>>;
+        fn reduce(self: &ProcessGroup, tensor: &Tensor, root: i32, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_gather(self: &ProcessGroup, rows: &Tensor, input: &Tensor) -> Result<UniquePtr<Work>>;
+        fn gather(self: &ProcessGroup, rows: &TensorList, input: &Tensor, root: i32) -> Result<UniquePtr<Work>>;
+        fn scatter(self: &ProcessGroup, output: &Tensor, rows: &TensorList, root: i32) -> Result<UniquePtr<Work>>;
+        fn reduce_scatter(self: &ProcessGroup, output: &Tensor, input: &Tensor, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_to_all(
+            self: &ProcessGroup,
+            output: &Tensor,
+            input: &Tensor,
+            output_counts: &[i64],
+            input_counts: &[i64],
+        ) -> Result<UniquePtr<Work>>;
+        fn send(self: &ProcessGroup, tensor: &Tensor, to: i32, tag: i32, background: bool) -> Result<UniquePtr<Work>>;
+        fn receive(
+            self: &ProcessGroup,
+            tensor: &Tensor,
+            from: i32,
+            tag: i32,
+            background: bool,
+        ) -> Result<UniquePtr<Work>>;
+        fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<UniquePtr<Work>>;
         fn set_timeout(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
 
         include!("ddp.h");

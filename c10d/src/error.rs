@@ -47,6 +47,22 @@ pub enum Error {
         /// libtorch's own words.
         message: String,
     },
+    /// The ranks of a group call different things, or with tensors that do not fit together; nothing was called.
+    #[error("{operation}: {message}")]
+    Desynchronised {
+        /// The call on this rank, such as `all_reduce`.
+        operation: &'static str,
+        /// What each rank was doing.
+        message: String,
+    },
+    /// A value could not be written for the other ranks, or not read from what one of them sent.
+    #[error("{operation}: {message}")]
+    Object {
+        /// The call, such as `broadcast_object`.
+        operation: &'static str,
+        /// Whose value it is, and serde's words.
+        message: String,
+    },
     /// An argument that cannot be right; nothing was called.
     #[error("{operation}: {message}")]
     Argument {
@@ -63,7 +79,11 @@ impl Error {
     pub fn is_peer_failure(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Network { .. } | Self::Backend { .. } => true,
-            Self::Store { .. } | Self::Torch { .. } | Self::Argument { .. } => false,
+            Self::Store { .. }
+            | Self::Torch { .. }
+            | Self::Desynchronised { .. }
+            | Self::Object { .. }
+            | Self::Argument { .. } => false,
         }
     }
 
@@ -74,6 +94,8 @@ impl Error {
         | Self::Network { message, .. }
         | Self::Backend { message, .. }
         | Self::Torch { message, .. }
+        | Self::Desynchronised { message, .. }
+        | Self::Object { message, .. }
         | Self::Argument { message, .. }) = &mut self;
         *message = change(message);
         self

@@ -15,13 +15,16 @@ mod error;
 mod process_group;
 mod store;
 mod tensors;
+mod work;
 
 pub use ddp::{DdpOptions, DistributedDataParallel};
 pub use error::{Error, Result};
-pub use process_group::{Interface, ProcessGroup, ReduceOp};
+pub use process_group::{GroupOptions, Interface, ProcessGroup, ReduceOp};
 pub use store::{FileStore, HashStore, PrefixStore, Store, TcpStore};
+pub use work::{Waited, Work};
 
-/// Whole milliseconds, as c10d counts time; a duration too long for it is as good as for ever.
+/// Whole milliseconds, as c10d counts time; at most ten years, which its clocks can still add to now.
 fn millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    const TEN_YEARS: i64 = 10 * 365 * 24 * 60 * 60 * 1000;
+    i64::try_from(duration.as_millis()).map_or(TEN_YEARS, |millis| millis.min(TEN_YEARS))
 }
