@@ -10,6 +10,13 @@ std::unique_ptr<Work> begun(c10::intrusive_ptr<c10d::Work> work) {
   return std::make_unique<Work>(Work{std::move(work)});
 }
 
+// A send or a receive, waited for by a thread of `waiters`, or without them by the caller.
+std::unique_ptr<Work> message(c10::intrusive_ptr<c10d::Work> work, int64_t timeout_ms, Waiters* waiters) {
+  const std::chrono::milliseconds timeout(timeout_ms);
+  if (waiters != nullptr) return begun(waiters->watch(std::move(work), timeout));
+  return std::make_unique<Work>(Work{std::move(work), timeout});
+}
+
 c10d::ReduceOp reduce_op(uint8_t op) { return {static_cast<c10d::ReduceOp::RedOpType>(op)}; }
 
 // A list for each tensor of `rows`, of which there is one or none.
@@ -90,16 +97,16 @@ std::unique_ptr<Work> ProcessGroup::all_to_all(
   return begun(inner->alltoall_base(out, in, out_counts, in_counts, c10d::AllToAllOptions()));
 }
 
-std::unique_ptr<Work> ProcessGroup::send(const Tensor& tensor, int32_t to, int32_t tag, bool background) const {
+std::unique_ptr<Work> ProcessGroup::send(
+    const Tensor& tensor, int32_t to, int32_t tag, int64_t timeout_ms, bool background) const {
   Tensors tensors{tensor};
-  auto work = inner->send(tensors, to, tag);
-  return begun(background ? waiters->watch(std::move(work)) : std::move(work));
+  return message(inner->send(tensors, to, tag), timeout_ms, background ? waiters.get() : nullptr);
 }
 
-std::unique_ptr<Work> ProcessGroup::receive(const Tensor& tensor, int32_t from, int32_t tag, bool background) const {
+std::unique_ptr<Work> ProcessGroup::receive(
+    const Tensor& tensor, int32_t from, int32_t tag, int64_t timeout_ms, bool background) const {
   Tensors tensors{tensor};
-  auto work = inner->recv(tensors, from, tag);
-  return begun(background ? waiters->watch(std::move(work)) : std::move(work));
+  return message(inner->recv(tensors, from, tag), timeout_ms, background ? waiters.get() : nullptr);
 }
 
 std::unique_ptr<Work> ProcessGroup::barrier(int64_t timeout_ms) const {

@@ -28,8 +28,10 @@ struct ProcessGroup {
       rust::Slice<const int64_t> output_counts,
       rust::Slice<const int64_t> input_counts) const;
   // In the background where the caller does not wait at once.
-  std::unique_ptr<Work> send(const Tensor& tensor, int32_t to, int32_t tag, bool background) const;
-  std::unique_ptr<Work> receive(const Tensor& tensor, int32_t from, int32_t tag, bool background) const;
+  std::unique_ptr<Work> send(const Tensor& tensor, int32_t to, int32_t tag, int64_t timeout_ms, bool background)
+      const;
+  std::unique_ptr<Work> receive(const Tensor& tensor, int32_t from, int32_t tag, int64_t timeout_ms, bool background)
+      const;
   std::unique_ptr<Work> barrier(int64_t timeout_ms) const;
   void set_timeout(int64_t timeout_ms) const;
 };

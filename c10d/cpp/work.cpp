@@ -12,7 +12,7 @@ class Watched : public c10d::Work {
 
 }  // namespace
 
-void Work::wait() const { inner->wait(); }
+void Work::wait() const { inner->wait(patience); }
 
 bool Work::wait_for(int64_t timeout_ms) const {
   if (timeout_ms > 0 && !inner->isCompleted()) {
@@ -29,17 +29,18 @@ bool Work::wait_for(int64_t timeout_ms) const {
 
 bool Work::is_completed() const { return inner->isCompleted(); }
 
-c10::intrusive_ptr<c10d::Work> Waiters::watch(c10::intrusive_ptr<c10d::Work> inner) {
+c10::intrusive_ptr<c10d::Work> Waiters::watch(
+    c10::intrusive_ptr<c10d::Work> inner, std::chrono::milliseconds timeout) {
   std::erase_if(waiters_, [](Waiter& waiter) {
     if (!waiter.outer->isCompleted()) return false;
     waiter.thread.join();
     return true;
   });
   auto outer = c10::make_intrusive<Watched>();
-  std::thread thread([inner, outer] {
+  std::thread thread([inner, outer, timeout] {
     std::exception_ptr exception;
     try {
-      TORCH_CHECK_WITH(DistBackendError, inner->wait(), "the group was dropped before the message came through");
+      TORCH_CHECK_WITH(DistBackendError, inner->wait(timeout), "the group was dropped before the message came through");
     } catch (...) {
       exception = std::current_exception();
     }

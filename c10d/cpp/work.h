@@ -11,6 +11,8 @@ namespace trainloop_c10d {
 // libtorch keeps the tensors alive until the collective has ended, whether or not anybody holds this.
 struct Work {
   c10::intrusive_ptr<c10d::Work> inner;
+  // Of a send or a receive, which do not know their group's timeout of now.
+  std::chrono::milliseconds patience = kNoTimeout;
 
   void wait() const;
   // False while it goes on.
@@ -28,7 +30,7 @@ class Waiters {
   // Gives up what has not ended, and returns when no thread is left.
   ~Waiters();
 
-  c10::intrusive_ptr<c10d::Work> watch(c10::intrusive_ptr<c10d::Work> inner);
+  c10::intrusive_ptr<c10d::Work> watch(c10::intrusive_ptr<c10d::Work> inner, std::chrono::milliseconds timeout);
 
  private:
   struct Waiter {

@@ -63,12 +63,20 @@ pub(crate) mod ffi {
             output_counts: &[i64],
             input_counts: &[i64],
         ) -> Result<UniquePtr<Work>>;
-        fn send(self: &ProcessGroup, tensor: &Tensor, to: i32, tag: i32, background: bool) -> Result<UniquePtr<Work>>;
+        fn send(
+            self: &ProcessGroup,
+            tensor: &Tensor,
+            to: i32,
+            tag: i32,
+            timeout_ms: i64,
+            background: bool,
+        ) -> Result<UniquePtr<Work>>;
         fn receive(
             self: &ProcessGroup,
             tensor: &Tensor,
             from: i32,
             tag: i32,
+            timeout_ms: i64,
             background: bool,
         ) -> Result<UniquePtr<Work>>;
         fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<UniquePtr<Work>>;

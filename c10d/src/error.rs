@@ -137,16 +137,19 @@ fn from_message(operation: &'static str, what: &str) -> Error {
     // `DistStoreError`.
     let timeout = match class {
         Some('X') => message.contains("Timed out waiting"),
-        Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"]
-            .iter()
-            .any(|words| message.starts_with(words)),
+        Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"].iter().any(|words| {
+            message.starts_with(words) || message.contains(&format!("connectFullMesh failed with {words}"))
+        }),
         class => class == Some('T'),
     };
+    // A peer's failure while the group forms, which libtorch dresses up as its own.
+    let peer = message.contains("connectFullMesh failed");
     match class {
         _ if timeout => Error::Timeout { operation, message },
         Some('S') => Error::Store { operation, message },
         Some('N') => Error::Network { operation, message },
         Some('B' | 'X') => Error::Backend { operation, message },
+        Some('C') if peer => Error::Backend { operation, message },
         _ => Error::Torch { operation, message },
     }
 }
@@ -163,5 +166,9 @@ mod tests {
         assert_eq!(variant("Cshape"), Error::Torch { operation: "op", message: "shape".into() });
         assert!(matches!(variant("X[tcp] Timed out waiting 100ms for recv"), Error::Timeout { .. }));
         assert!(matches!(variant("X[tcp] Connection reset by peer"), Error::Backend { .. }));
+        assert!(matches!(
+            variant("CGloo connectFullMesh failed with [tcp] Connection closed by peer"),
+            Error::Backend { .. }
+        ));
     }
 }

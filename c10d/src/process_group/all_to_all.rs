@@ -19,7 +19,7 @@ impl ProcessGroup {
     /// multiple of the number of ranks.
     pub fn all_to_all(&self, input: &Tensor) -> Result<Tensor> {
         let call = self.call("all_to_all");
-        self.start_all_to_all(call, elements::dense(input, &call)?)?.wait()
+        self.start_all_to_all(call, &elements::dense(input, &call)?)?.wait()
     }
 
     /// [`all_to_all`](Self::all_to_all) in the background.
@@ -28,14 +28,14 @@ impl ProcessGroup {
     /// As [`all_to_all`](Self::all_to_all), now or out of the wait.
     pub fn all_to_all_async(&self, input: Tensor) -> Result<Work<Tensor>> {
         let call = self.call("all_to_all");
-        self.start_all_to_all(call, elements::owned(input, &call)?)
+        self.start_all_to_all(call, &elements::owned(input, &call)?)
     }
 
-    fn start_all_to_all(&self, call: Call, input: Tensor) -> Result<Work<Tensor>> {
-        call.equal_shares(&input)?;
-        self.compare(&call, || layout(&input))?;
-        let output = elements::empty(&input, None, &input.size(), &call)?;
-        self.begin_all_to_all(call, &input, output, &[], &[])
+    fn start_all_to_all(&self, call: Call, input: &Tensor) -> Result<Work<Tensor>> {
+        call.equal_shares(input)?;
+        self.compare(&call, || layout(input))?;
+        let output = elements::empty(input, None, &input.size(), &call)?;
+        self.begin_all_to_all(call, input, output, &[], &[])
     }
 
     /// [`all_to_all`](Self::all_to_all) with shares of different lengths: of `input`'s rows the first `send[0]` go to rank 0,

@@ -36,10 +36,9 @@ pub(crate) fn dense(tensor: &Tensor, call: &Call) -> Result<Tensor> {
 pub(crate) fn owned(tensor: Tensor, call: &Call) -> Result<Tensor> {
     let sole = ffi::is_sole_owner(tensors::borrow(&tensor));
     let elements = dense(&tensor, call)?;
-    if sole || elements.data_ptr() != tensor.data_ptr() {
-        return Ok(elements);
-    }
-    call.torch(elements.f_detach_copy())
+    let own = sole || elements.data_ptr() != tensor.data_ptr();
+    drop(tensor);
+    if own { Ok(elements) } else { call.torch(elements.f_detach_copy()) }
 }
 
 /// A copy of the elements.

@@ -119,7 +119,7 @@ impl ProcessGroup {
             });
         }
         let lengths: Vec<i64> = theirs.into_iter().map(|(rows, _)| rows).collect();
-        self.begin_padded(call, input, &lengths, None, |rows| Ok(rows))
+        self.begin_padded(call, input, &lengths, None, Ok)
     }
 
     /// What each rank is about to gather: its rows, and the rest of the layout in words.

@@ -165,6 +165,8 @@ impl ProcessGroup {
             millis(timeout).max(1),
             hostname,
         ))?;
+        // Gloo returns when this rank's connections stand; a rank that left now would fail those that still connect.
+        call.result(call.result(inner.barrier(0))?.wait())?;
         Ok(Self {
             inner,
             rank,
@@ -210,6 +212,10 @@ impl ProcessGroup {
         self.inner.set_timeout(millis(timeout).max(1)).during("ProcessGroup::set_timeout")?;
         self.timeout.set(timeout);
         Ok(())
+    }
+
+    fn patience(&self) -> i64 {
+        millis(self.timeout.get()).max(1)
     }
 
     fn call(&self, operation: &'static str) -> Call {

@@ -36,7 +36,7 @@ impl ProcessGroup {
     fn start_send(&self, call: Call, elements: Tensor, to: usize, tag: u32, background: bool) -> Result<Work<()>> {
         let tag = self.other_end(call, "receiver", to, tag)?;
         let flat = elements::flat(&elements, &call)?;
-        let begun = self.inner.send(tensors::borrow(&flat), to as i32, tag, background);
+        let begun = self.inner.send(tensors::borrow(&flat), to as i32, tag, self.patience(), background);
         Work::new(call, begun, move || {
             drop(elements);
             Ok(())
@@ -74,7 +74,7 @@ impl ProcessGroup {
     ) -> Result<Work<Tensor>> {
         let tag = self.other_end(call, "sender", from, tag)?;
         let flat = elements::flat(&elements, &call)?;
-        let begun = self.inner.receive(tensors::borrow(&flat), from as i32, tag, background);
+        let begun = self.inner.receive(tensors::borrow(&flat), from as i32, tag, self.patience(), background);
         Work::new(call, begun, move || Ok(elements))
     }
 

@@ -229,10 +229,10 @@ impl ProcessGroup {
     fn start_share(&self, call: Call, input: &Tensor, shape: &[i64], op: ReduceOp) -> Result<Work<Tensor>> {
         op.check(input, &call)?;
         self.compare(&call, || format!("{op:?} of {}", layout(input)))?;
-        let mut share = elements::empty(input, None, shape, &call)?;
-        let (output, input) = (elements::flat(&share, &call)?, elements::flat(input, &call)?);
-        let begun = self.inner.reduce_scatter(tensors::borrow(&output), tensors::borrow(&input), op.code());
-        Work::new(call, begun, move || op.finish(&mut share, &call).map(|()| share))
+        let mut output = elements::empty(input, None, shape, &call)?;
+        let (to, from) = (elements::flat(&output, &call)?, elements::flat(input, &call)?);
+        let begun = self.inner.reduce_scatter(tensors::borrow(&to), tensors::borrow(&from), op.code());
+        Work::new(call, begun, move || op.finish(&mut output, &call).map(|()| output))
     }
 }
 

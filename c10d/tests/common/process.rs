@@ -12,7 +12,7 @@ pub(crate) fn start(test: &str, rank: usize, folder: &Path) -> Child {
         .args(["--exact", test, "--nocapture"])
         .env(RANK, rank.to_string())
         .env(FOLDER, folder)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
