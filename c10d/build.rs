@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 6] = ["tensors", "store", "process_group", "ddp", "ddp_hooks", "aten"];
+const SOURCES: [&str; 8] = ["tensors", "store", "work", "process_group", "collectives", "ddp", "ddp_hooks", "aten"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

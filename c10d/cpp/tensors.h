@@ -45,4 +45,7 @@ struct TensorList {
 
 std::unique_ptr<TensorList> new_tensor_list();
 
+// True where no other handle, view or graph holds the tensor or its memory.
+bool is_sole_owner(const Tensor& tensor);
+
 }  // namespace trainloop_c10d

@@ -34,20 +34,31 @@ pub(crate) mod ffi {
         fn push(self: Pin<&mut TensorList>, tensor: &Tensor);
         fn len(self: &TensorList) -> usize;
         fn get(self: &TensorList, index: usize) -> Result<UniquePtr<Tensor>>;
+        fn is_sole_owner(tensor: &Tensor) -> bool;
 
         include!("store.h");
         type Store;
+        fn new_hash_store() -> Result<UniquePtr<Store>>;
         fn new_file_store(path: &str, world_size: i32) -> Result<UniquePtr<Store>>;
         fn new_tcp_store(host: &str, port: u16, is_server: bool, timeout_ms: i64) -> Result<UniquePtr<Store>>;
         fn new_prefix_store(prefix: &str, store: &Store) -> Result<UniquePtr<Store>>;
         fn tcp_store_port(store: &Store) -> Result<u16>;
         fn set(self: &Store, key: &str, value: &[u8]) -> Result<()>;
-        fn get(self: &Store, key: &str) -> Result<Vec<u8>>;
+        fn get(self: &Store, key: &str, timeout_ms: i64) -> Result<Vec<u8>>;
         fn add(self: &Store, key: &str, amount: i64) -> Result<i64>;
         fn wait(self: &Store, keys: &[String], timeout_ms: i64) -> Result<()>;
         fn check(self: &Store, key: &str) -> Result<bool>;
         fn delete_key(self: &Store, key: &str) -> Result<bool>;
-        fn set_timeout(self: &Store, timeout_ms: i64) -> Result<()>;
+        fn compare_set(self: &Store, key: &str, expected: &[u8], desired: &[u8]) -> Result<Vec<u8>>;
+        fn num_keys(self: &Store) -> Result<i64>;
+        fn clone_handle(self: &Store) -> Result<UniquePtr<Store>>;
+        fn share(self: &Store) -> UniquePtr<Store>;
+
+        include!("work.h");
+        type Work;
+        fn wait(self: &Work) -> Result<()>;
+        fn wait_for(self: &Work, timeout_ms: i64) -> Result<bool>;
+        fn is_completed(self: &Work) -> bool;
 
         include!("process_group.h");
         type ProcessGroup;
@@ -58,10 +69,38 @@ pub(crate) mod ffi {
             timeout_ms: i64,
             hostname: &str,
         ) -> Result<UniquePtr<ProcessGroup>>;
-        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<()>;
-        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<()>;
-        fn all_gather(self: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<TensorList>>;
-        fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
+        fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<UniquePtr<Work>>;
+        fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_reduce_coalesced(self: &ProcessGroup, tensors: &TensorList, op: u8) -> Result<UniquePtr<Work>>;
+        fn reduce(self: &ProcessGroup, tensor: &Tensor, root: i32, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_gather(self: &ProcessGroup, rows: &Tensor, input: &Tensor) -> Result<UniquePtr<Work>>;
+        fn gather(self: &ProcessGroup, rows: &TensorList, input: &Tensor, root: i32) -> Result<UniquePtr<Work>>;
+        fn scatter(self: &ProcessGroup, output: &Tensor, rows: &TensorList, root: i32) -> Result<UniquePtr<Work>>;
+        fn reduce_scatter(self: &ProcessGroup, output: &Tensor, input: &Tensor, op: u8) -> Result<UniquePtr<Work>>;
+        fn all_to_all(
+            self: &ProcessGroup,
+            output: &Tensor,
+            input: &Tensor,
+            output_counts: &[i64],
+            input_counts: &[i64],
+        ) -> Result<UniquePtr<Work>>;
+        fn send(
+            self: &ProcessGroup,
+            tensor: &Tensor,
+            to: i32,
+            tag: i32,
+            timeout_ms: i64,
+            background: bool,
+        ) -> Result<UniquePtr<Work>>;
+        fn receive(
+            self: &ProcessGroup,
+            tensor: &Tensor,
+            from: i32,
+            tag: i32,
+            timeout_ms: i64,
+            background: bool,
+        ) -> Result<UniquePtr<Work>>;
+        fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<UniquePtr<Work>>;
         fn set_timeout(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
 
         include!("ddp.h");

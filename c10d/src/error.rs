@@ -47,6 +47,22 @@ pub enum Error {
         /// libtorch's own words.
         message: String,
     },
+    /// The ranks of a group call different things, or with tensors that do not fit together; nothing was called.
+    #[error("{operation}: {message}")]
+    Desynchronised {
+        /// The call on this rank, such as `all_reduce`.
+        operation: &'static str,
+        /// What each rank was doing.
+        message: String,
+    },
+    /// A value could not be written for the other ranks, or not read from what one of them sent.
+    #[error("{operation}: {message}")]
+    Object {
+        /// The call, such as `broadcast_object`.
+        operation: &'static str,
+        /// Whose value it is, and serde's words.
+        message: String,
+    },
     /// An argument that cannot be right; nothing was called.
     #[error("{operation}: {message}")]
     Argument {
@@ -63,8 +79,26 @@ impl Error {
     pub fn is_peer_failure(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Network { .. } | Self::Backend { .. } => true,
-            Self::Store { .. } | Self::Torch { .. } | Self::Argument { .. } => false,
+            Self::Store { .. }
+            | Self::Torch { .. }
+            | Self::Desynchronised { .. }
+            | Self::Object { .. }
+            | Self::Argument { .. } => false,
         }
+    }
+
+    /// The same error with other words.
+    pub(crate) fn with_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        let (Self::Timeout { message, .. }
+        | Self::Store { message, .. }
+        | Self::Network { message, .. }
+        | Self::Backend { message, .. }
+        | Self::Torch { message, .. }
+        | Self::Desynchronised { message, .. }
+        | Self::Object { message, .. }
+        | Self::Argument { message, .. }) = &mut self;
+        *message = change(message);
+        self
     }
 
     pub(crate) fn argument(operation: &'static str, message: impl Into<String>) -> Self {
@@ -103,16 +137,19 @@ fn from_message(operation: &'static str, what: &str) -> Error {
     // `DistStoreError`.
     let timeout = match class {
         Some('X') => message.contains("Timed out waiting"),
-        Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"]
-            .iter()
-            .any(|words| message.starts_with(words)),
+        Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"].iter().any(|words| {
+            message.starts_with(words) || message.contains(&format!("connectFullMesh failed with {words}"))
+        }),
         class => class == Some('T'),
     };
+    // A peer's failure while the group forms, which libtorch dresses up as its own.
+    let peer = message.contains("connectFullMesh failed");
     match class {
         _ if timeout => Error::Timeout { operation, message },
         Some('S') => Error::Store { operation, message },
         Some('N') => Error::Network { operation, message },
         Some('B' | 'X') => Error::Backend { operation, message },
+        Some('C') if peer => Error::Backend { operation, message },
         _ => Error::Torch { operation, message },
     }
 }
@@ -129,5 +166,9 @@ mod tests {
         assert_eq!(variant("Cshape"), Error::Torch { operation: "op", message: "shape".into() });
         assert!(matches!(variant("X[tcp] Timed out waiting 100ms for recv"), Error::Timeout { .. }));
         assert!(matches!(variant("X[tcp] Connection reset by peer"), Error::Backend { .. }));
+        assert!(matches!(
+            variant("CGloo connectFullMesh failed with [tcp] Connection closed by peer"),
+            Error::Backend { .. }
+        ));
     }
 }

@@ -31,6 +31,7 @@ fn combined(op: ReduceOp, world_size: usize) -> Vec<f64> {
         ReduceOp::Product => fold(place, 1.0, |a, b| a * b),
         ReduceOp::Min => fold(place, f64::INFINITY, f64::min),
         ReduceOp::Max => fold(place, f64::NEG_INFINITY, f64::max),
+        bits => unreachable!("{bits:?} is of whole numbers"),
     };
     (0..3).map(combine).collect()
 }

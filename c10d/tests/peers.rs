@@ -5,51 +5,13 @@ mod common;
 
 use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::rc::Rc;
 
+use common::process::{assert_passed, kill_myself, place, run};
 use common::{PATIENCE, join};
 use tch::Tensor;
 use trainloop_c10d::{DdpOptions, DistributedDataParallel, Error, ProcessGroup, ReduceOp};
-
-const RANK: &str = "TRAINLOOP_TEST_RANK";
-const FOLDER: &str = "TRAINLOOP_TEST_FOLDER";
-
-/// Starts rank `rank` of `test`.
-fn start(test: &str, rank: usize, folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(RANK, rank.to_string())
-        .env(FOLDER, folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// This process's rank and the group's folder, if it is a rank.
-fn place() -> Option<(usize, PathBuf)> {
-    Some((std::env::var(RANK).ok()?.parse().unwrap(), std::env::var_os(FOLDER)?.into()))
-}
-
-/// Runs `test` as so many ranks, and gives how each ended.
-fn run(test: &str, world_size: usize) -> Vec<Output> {
-    let folder = tempfile::tempdir().unwrap();
-    let ranks: Vec<Child> = (0..world_size).map(|rank| start(test, rank, folder.path())).collect();
-    ranks.into_iter().map(|rank| rank.wait_with_output().unwrap()).collect()
-}
-
-fn assert_passed(output: &Output) {
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{}: {text}", output.status);
-}
-
-fn kill_myself() -> ! {
-    let _ = Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
-    unreachable!("SIGKILL ends a process");
-}
 
 /// Rank 1 of two joins and is killed; rank 0, waiting for it in `call`, gets an error of a peer.
 fn killed_peer(test: &str, call: fn(&ProcessGroup) -> Result<(), Error>) {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use trainloop_c10d::{Error, FileStore, PrefixStore, Store, TcpStore};
+use trainloop_c10d::{Error, FileStore, HashStore, PrefixStore, Store, TcpStore};
 
 /// A hang guard, far above what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +24,12 @@ fn tcp() -> Pair {
     (server, TcpStore::connect("127.0.0.1", port, PATIENCE).unwrap())
 }
 
+fn hash() -> Pair {
+    let store = HashStore::open().unwrap();
+    let other = store.try_clone().unwrap();
+    (store, other)
+}
+
 fn prefixed((left, right): &Pair) -> Pair {
     (PrefixStore::over("group", left).unwrap(), PrefixStore::over("group", right).unwrap())
 }
@@ -31,11 +37,11 @@ fn prefixed((left, right): &Pair) -> Pair {
 /// Runs a test over each kind of store.
 fn each(test: impl Fn(&Pair)) {
     let folder = tempfile::tempdir().unwrap();
-    for (name, pair) in [("file", files(&folder)), ("tcp", tcp())] {
+    for (name, pair) in [("file", files(&folder)), ("tcp", tcp()), ("hash", hash())] {
         for (prefix, pair) in [("prefix over ", prefixed(&pair)), ("", pair)] {
             println!("{prefix}{name}");
-            pair.0.set_timeout(PATIENCE).unwrap();
-            pair.1.set_timeout(PATIENCE).unwrap();
+            pair.0.set_timeout(PATIENCE);
+            pair.1.set_timeout(PATIENCE);
             test(&pair);
         }
     }
@@ -71,9 +77,8 @@ fn a_counter_is_shared() {
 /// No addition is lost where both handles add at once.
 #[test]
 fn additions_at_once_are_all_counted() {
-    each(|_| {});
     let folder = tempfile::tempdir().unwrap();
-    for (left, right) in [files(&folder), tcp()] {
+    for (left, right) in [files(&folder), tcp(), hash()] {
         let count = |store: Store| {
             for _ in 0..100 {
                 store.add("counter", 1).unwrap();
@@ -117,7 +122,9 @@ fn wait_needs_all_keys() {
     each(|(left, right)| {
         left.set("one", b"1").unwrap();
         right.wait(&["one"], PATIENCE).unwrap();
-        assert_timeout(&right.wait(&["one", "two"], SHORT).unwrap_err(), "Store::wait");
+        let error = right.wait(&["one", "two"], SHORT).unwrap_err();
+        assert_timeout(&error, "Store::wait");
+        assert!(error.to_string().contains("key `two` not set within 200ms"), "{error}");
         left.set("two", b"2").unwrap();
         right.wait(&["one", "two"], PATIENCE).unwrap();
         right.wait(&[], PATIENCE).unwrap();
@@ -128,7 +135,7 @@ fn wait_needs_all_keys() {
 #[test]
 fn a_wait_ends_when_the_key_is_set() {
     let folder = tempfile::tempdir().unwrap();
-    for (left, right) in [files(&folder), tcp()] {
+    for (left, right) in [files(&folder), tcp(), hash()] {
         let (waiting, started) = mpsc::channel();
         std::thread::scope(|scope| {
             let waiter = scope.spawn(move || {
@@ -149,8 +156,12 @@ fn a_wait_ends_when_the_key_is_set() {
 fn a_key_that_nobody_sets_is_a_timeout() {
     each(|(left, right)| {
         assert_timeout(&left.wait(&["never"], SHORT).unwrap_err(), "Store::wait");
-        left.set_timeout(SHORT).unwrap();
-        assert_timeout(&left.get("never").unwrap_err(), "Store::get");
+        left.set_timeout(SHORT);
+        assert_eq!((left.timeout(), right.timeout()), (SHORT, PATIENCE), "a timeout is each handle's own");
+        let error = left.get("never").unwrap_err();
+        assert_timeout(&error, "Store::get");
+        assert!(error.to_string().contains("`never`") && error.to_string().contains("see that a rank sets it"));
+        assert_timeout(&right.get_within("never", SHORT).unwrap_err(), "Store::get");
         right.set("never", b"after all").unwrap();
         assert_eq!(left.get("never").unwrap(), b"after all");
     });
@@ -163,11 +174,90 @@ fn assert_timeout(error: &Error, operation: &str) {
     assert!(error.is_peer_failure());
 }
 
+/// An exchange happens only where the value is as expected; nothing expected fits a key that is not set.
+#[test]
+fn compare_set_exchanges_what_is_expected() {
+    each(|(left, right)| {
+        assert_eq!(left.compare_set("key", b"other", b"first").unwrap(), b"other", "not set, so nothing to exchange");
+        assert!(!right.contains("key").unwrap());
+        assert_eq!(left.compare_set("key", b"", b"first").unwrap(), b"first");
+        assert_eq!(right.compare_set("key", b"other", b"second").unwrap(), b"first");
+        assert_eq!(right.get("key").unwrap(), b"first");
+        assert_eq!(right.compare_set("key", b"first", b"second").unwrap(), b"second");
+        assert_eq!(left.get("key").unwrap(), b"second");
+    });
+}
+
+/// Of two that exchange at once one wins, in every round.
+#[test]
+fn compare_set_has_one_winner() {
+    let folder = tempfile::tempdir().unwrap();
+    for (left, right) in [files(&folder), tcp(), hash()] {
+        let wins = |store: &Store, name: &[u8]| {
+            (0..50).filter(|round| store.compare_set(&format!("{round}"), b"", name).unwrap() == name).count()
+        };
+        let (left, right) = std::thread::scope(|scope| {
+            let right = scope.spawn(move || wins(&right, b"right"));
+            (wins(&left, b"left"), right.join().unwrap())
+        });
+        assert_eq!(left + right, 50);
+    }
+}
+
+/// Keys are counted as they are set and deleted, from both handles.
+#[test]
+fn keys_are_counted() {
+    each(|(left, right)| {
+        let before = left.num_keys().unwrap();
+        left.set("one", b"1").unwrap();
+        right.add("two", 2).unwrap();
+        left.set("one", b"again").unwrap();
+        assert_eq!((left.num_keys().unwrap(), right.num_keys().unwrap()), (before + 2, before + 2));
+        assert!(left.delete("one").unwrap());
+        assert_eq!(right.num_keys().unwrap(), before + 1);
+    });
+}
+
+/// Adding to what is no number is an error with the key; whoever serves the store goes on.
+#[test]
+fn adding_to_no_number_is_an_error() {
+    each(|(left, right)| {
+        left.set("word", b"abc").unwrap();
+        let error = right.add("word", 1).unwrap_err();
+        assert!(error.to_string().starts_with("Store::add ") && error.to_string().contains("key `word`"), "{error}");
+        assert!(matches!(error, Error::Store { .. } | Error::Network { .. }), "{error:?}");
+        assert_eq!(left.get("word").unwrap(), b"abc");
+        assert_eq!(left.add("number", 1).unwrap(), 1);
+    });
+}
+
+/// A clone sees what the other sets, and a wait on one does not hold up the other.
+#[test]
+fn a_clone_is_the_same_store() {
+    each(|(left, _)| {
+        let clone = left.try_clone().unwrap();
+        let (waiting, started) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(move || {
+                waiting.send(()).unwrap();
+                clone.get("from the other").unwrap()
+            });
+            started.recv().unwrap();
+            left.set("from the other", b"value").unwrap();
+            assert_eq!(waiter.join().unwrap(), b"value");
+        });
+        let clone = left.try_clone().unwrap();
+        clone.set("from the clone", b"").unwrap();
+        drop(clone);
+        assert!(left.contains("from the clone").unwrap());
+    });
+}
+
 /// Keys under one prefix are not those under another, nor without one.
 #[test]
 fn prefixes_keep_groups_apart() {
     let folder = tempfile::tempdir().unwrap();
-    for (left, right) in [files(&folder), tcp()] {
+    for (left, right) in [files(&folder), tcp(), hash()] {
         let (first, second) = (PrefixStore::over("1", &left).unwrap(), PrefixStore::over("2", &right).unwrap());
         first.set("key", b"first").unwrap();
         second.set("key", b"second").unwrap();
@@ -214,6 +304,7 @@ fn connecting_to_nobody_fails() {
     assert!(begun.elapsed() < PATIENCE);
     assert!(matches!(error, Error::Timeout { .. } | Error::Network { .. }), "{error:?}");
     assert!(error.to_string().starts_with("TcpStore::connect ") && error.is_peer_failure(), "{error}");
+    assert!(error.to_string().contains(&format!("127.0.0.1:{port}: ")), "{error}");
 }
 
 /// Serving on a port that is taken is an error of the network.
@@ -223,6 +314,7 @@ fn serving_on_a_taken_port_fails() {
     let port = taken.local_addr().unwrap().port();
     let error = TcpStore::serve(port, PATIENCE).unwrap_err();
     assert!(matches!(error, Error::Network { operation: "TcpStore::serve", .. }), "{error:?}");
+    assert!(error.to_string().contains(&format!("port {port}: ")), "{error}");
 }
 
 /// A client whose server has gone gets an error of the network, not a hang.
@@ -233,4 +325,5 @@ fn a_server_that_has_gone_is_an_error() {
     drop(server);
     let error = client.get("key").unwrap_err();
     assert!(matches!(error, Error::Network { operation: "Store::get", .. }), "{error:?}");
+    assert!(error.to_string().contains("key `key`") && error.to_string().contains("still running"), "{error}");
 }
