@@ -128,6 +128,17 @@ fn each_rule_keeps_pytorchs_tensors() {
     assert_eq!(slots(RmsProp::builder(0.1).centered(true)), ["square_avg", "grad_avg"]);
     let all = slots(RmsProp::builder(0.1).centered(true).momentum(0.1));
     assert_eq!(all, ["square_avg", "momentum_buffer", "grad_avg"]);
+    // Two of one shape: each under its own name.
+    let named = net();
+    let mut optimizer = RmsProp::builder(0.1).centered(true).momentum(0.1).build(&named).unwrap();
+    optimizer.backward_step(&named[0].1.sum(Kind::Double)).unwrap();
+    for (name, tensor) in optimizer.state().unwrap().tensors {
+        let expected = match name.as_str() {
+            "body.w/momentum_buffer" => 1.0 / (0.01_f64 - 0.0001).sqrt(),
+            _ => 0.01,
+        };
+        assert!(flat(&tensor).iter().all(|value| (value - expected).abs() < 1e-5), "{name}");
+    }
     assert_eq!(slots(Adagrad::builder(0.1)), ["step", "sum"]);
     assert_eq!(slots(Lion::builder(0.1)), ["exp_avg"]);
 }
