@@ -3,7 +3,7 @@
 mod common;
 
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, ranks};
 use tch::{Kind, Tensor};
@@ -141,7 +141,9 @@ fn a_timeout_says_who_waited_for_what() {
         let seen = Barrier::new(2);
         ranks(2, |group| {
             group.set_timeout(SHORT).unwrap();
+            let begun = Instant::now();
             let result = (group.rank() == 0).then(|| call(&group));
+            assert!(begun.elapsed() < PATIENCE / 2, "{operation} waited for another timeout than the group's");
             // The other rank keeps its group, and so its connections, until then.
             seen.wait();
             if let Some(result) = result {
