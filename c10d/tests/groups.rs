@@ -3,7 +3,7 @@
 mod common;
 
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, ranks};
 use tch::{Kind, Tensor};
@@ -16,17 +16,17 @@ fn float(shape: &[i64]) -> Tensor {
 }
 
 /// The sum of the members' numbers, which differ from rank to rank.
-fn sum_of(group: &ProcessGroup, number: f64) -> f64 {
+fn sum_of(group: &ProcessGroup, number: i64) -> i64 {
     let mut tensor = Tensor::from_slice(&[number]);
     group.all_reduce(&mut tensor, ReduceOp::Sum).unwrap();
-    tensor.double_value(&[0])
+    tensor.int64_value(&[0])
 }
 
 /// Only members get a handle, in the order of the list; two sub-groups at once and one within another do not hear each other.
 #[test]
 fn a_subgroup_is_its_members_alone() {
     ranks(4, |group| {
-        let number = 10f64.powi(group.rank() as i32);
+        let number = 10i64.pow(group.rank() as u32);
         let last_first = group.subgroup(&[3, 0, 1]).unwrap();
         let pair = group.subgroup(&[1, 2]).unwrap();
         let same_again = group.subgroup(&[1, 2]).unwrap();
@@ -34,19 +34,19 @@ fn a_subgroup_is_its_members_alone() {
         assert_eq!(pair.as_ref().map(ProcessGroup::rank), [None, Some(0), Some(1), None][group.rank()]);
         if let Some(group) = &last_first {
             assert_eq!((group.world_size(), group.timeout()), (3, PATIENCE));
-            assert_eq!(sum_of(group, number), 1011.0);
+            assert_eq!(sum_of(group, number), 1011);
             let within = group.subgroup(&[0, 2]).unwrap();
             assert_eq!(within.is_some(), group.rank() != 1);
             if let Some(within) = within {
-                assert_eq!(sum_of(&within, number), 1010.0);
+                assert_eq!(sum_of(&within, number), 1010);
             }
         }
         for pair in [pair, same_again].iter().flatten() {
-            assert_eq!(sum_of(pair, number), 110.0);
+            assert_eq!(sum_of(pair, number), 110);
         }
-        assert_eq!(sum_of(&group, number), 1111.0);
+        assert_eq!(sum_of(&group, number), 1111);
         let alone = group.subgroup(&[2]).unwrap();
-        assert_eq!(alone.map(|alone| sum_of(&alone, number)), (group.rank() == 2).then_some(100.0));
+        assert_eq!(alone.map(|alone| sum_of(&alone, number)), (group.rank() == 2).then_some(100));
     });
 }
 
@@ -69,11 +69,11 @@ fn a_split_is_by_color_and_key() {
             for rank in 0..4 {
                 scope.spawn(move || {
                     let group = ProcessGroup::gloo(&store(), rank, 4, PATIENCE, Interface::Loopback).unwrap();
-                    let part = group.split([Some(7), Some(1), Some(7), None][rank], -(rank as i64)).unwrap();
-                    let place = part.as_ref().map(|part| (part.rank(), part.world_size()));
+                    let member = group.split([Some(7), Some(1), Some(7), None][rank], -(rank as i64)).unwrap();
+                    let place = member.as_ref().map(|member| (member.rank(), member.world_size()));
                     assert_eq!(place, [Some((1, 2)), Some((0, 1)), Some((0, 2)), None][rank]);
-                    let sum = part.map(|part| sum_of(&part, rank as f64 + 1.0));
-                    assert_eq!(sum, [Some(4.0), Some(2.0), Some(4.0), None][rank]);
+                    let sum = member.map(|member| sum_of(&member, rank as i64 + 1));
+                    assert_eq!(sum, [Some(4), Some(2), Some(4), None][rank]);
                 });
             }
         });
@@ -141,7 +141,9 @@ fn a_timeout_says_who_waited_for_what() {
         let seen = Barrier::new(2);
         ranks(2, |group| {
             group.set_timeout(SHORT).unwrap();
+            let begun = Instant::now();
             let result = (group.rank() == 0).then(|| call(&group));
+            assert!(begun.elapsed() < PATIENCE / 2, "{operation} waited for another timeout than the group's");
             // The other rank keeps its group, and so its connections, until then.
             seen.wait();
             if let Some(result) = result {
@@ -185,19 +187,19 @@ fn a_group_that_compares_works_as_another() {
     compared(3, PATIENCE, |group| {
         let rank = group.rank();
         for _ in 0..3 {
-            assert_eq!(sum_of(&group, 1.0), 3.0);
+            assert_eq!(sum_of(&group, 1), 3);
             group.barrier().unwrap();
             let rows = group.all_gather_uneven(&float(&[rank as i64, 2])).unwrap();
             assert_eq!(rows.iter().map(|row| row.size()[0]).collect::<Vec<_>>(), [0, 1, 2]);
             let send: Vec<usize> = (0..3).map(|to| rank + to).collect();
-            let sent = float(&[send.iter().sum::<usize>() as i64]);
-            let received = group.all_to_all_uneven(&sent, &send, &send).unwrap();
+            let rows = float(&[send.iter().sum::<usize>() as i64]);
+            let received = group.all_to_all_uneven(&rows, &send, &send).unwrap();
             assert_eq!(received.size(), [3 * rank as i64 + 3]);
             assert_eq!(group.all_gather_object(&rank).unwrap(), [0, 1, 2]);
             let root = group.reduce(&float(&[2]), 1, ReduceOp::Max).unwrap();
             assert_eq!(root.is_some(), rank == 1);
             let part = group.split(Some(u64::from(rank == 0)), 0).unwrap().unwrap();
-            assert_eq!(sum_of(&part, 1.0), if rank == 0 { 1.0 } else { 2.0 });
+            assert_eq!(sum_of(&part, 1), if rank == 0 { 1 } else { 2 });
         }
     });
 }
@@ -256,7 +258,7 @@ fn a_desynchronised_group_is_told_what_each_rank_does() {
             for words in expected {
                 assert!(error.to_string().contains(words), "`{error}` does not say `{words}`");
             }
-            assert_eq!(sum_of(&group, 1.0), 2.0);
+            assert_eq!(sum_of(&group, 1), 2);
         }
     });
 }

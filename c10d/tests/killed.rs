@@ -56,7 +56,9 @@ const COLLECTIVES: [(&str, Collective); 19] = [
     ("all_reduce_coalesced", |group| {
         let mut tensors = list();
         group.all_reduce_coalesced(&mut tensors, ReduceOp::Mean)?;
-        tensors.iter().for_each(|tensor| whole(tensor, 1.0));
+        for tensor in &tensors {
+            whole(tensor, 1.0);
+        }
         Ok(())
     }),
     ("reduce", |group| {
@@ -207,7 +209,9 @@ fn run(test: &str, name: &str) -> (Vec<String>, Duration) {
         match hear.recv_timeout(HANG.saturating_sub(died.elapsed())) {
             Ok((rank, words)) => said[rank] = words,
             Err(error) => {
-                ranks.iter_mut().for_each(|child| drop(child.kill()));
+                for child in &mut ranks {
+                    let _ = child.kill();
+                }
                 panic!("{name}: {error}; so far {said:?}");
             }
         }

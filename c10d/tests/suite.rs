@@ -24,8 +24,9 @@ const KINDS: [Kind; 9] = [
     Kind::Float8e5m2,
 ];
 
-/// Each with a collective and its check.
-const CHECKS: [(&str, fn(&ProcessGroup)); 13] = [
+type Check = fn(&ProcessGroup);
+
+const CHECKS: [(&str, Check); 13] = [
     ("broadcast", broadcast),
     ("all_reduce", all_reduce),
     ("all_reduce_coalesced", all_reduce_coalesced),
