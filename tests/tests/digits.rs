@@ -11,10 +11,11 @@ use std::sync::LazyLock;
 use common::{Ended, Running, Sandbox};
 use serde_json::Value;
 
-/// Examples of another package have no `CARGO_BIN_EXE_…`; cargo builds it where it is not fresh, and says where it lies.
+/// Examples of another package have no `CARGO_BIN_EXE_…`; cargo builds it where it is not fresh, and says where it lies. With
+/// the whole workspace named, dependencies have the features that `cargo test --workspace` has built already.
 static DIGITS: LazyLock<PathBuf> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
-    build.current_dir(workspace()).args(["build", "--package", "trainloop-examples", "--example", "digits"]);
+    build.current_dir(workspace()).args(["build", "--workspace", "--example", "digits"]);
     build.args(["--message-format", "json"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");

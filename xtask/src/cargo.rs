@@ -3,7 +3,7 @@
 use std::env;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::failure::{Doing, Failure, Result, fail};
 
@@ -78,6 +78,28 @@ fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", shown(command))
 }
 
+/// Builds an example and gives its binary. The whole workspace is named, so that dependencies have the features with which
+/// `cargo test --workspace` builds them, and are built once for both.
+pub(crate) fn example(root: &Path, name: &str, release: bool) -> Result<PathBuf> {
+    let mut command = cargo(root);
+    command.args(["build", "--workspace", "--example", name, "--message-format", "json-render-diagnostics"]);
+    if release {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output().doing(|| cannot_start(&command))?;
+    check(&command, output.status)?;
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .ok_or_else(|| Failure::new(format!("`{}` did not say where its binary lies", shown(&command))))
+}
+
+/// The binary of the example, in what cargo says of a build.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut examples =
+        messages.filter(|message| message["target"]["name"] == name && message["executable"].is_string());
+    examples.next()?["executable"].as_str().map(PathBuf::from)
+}
+
 /// The names of a package's targets of one kind: `example` or `bin`.
 pub(crate) fn targets(root: &Path, package: &str, kind: &str) -> Result<Vec<String>> {
     let mut command = cargo(root);
@@ -119,6 +141,18 @@ pub(crate) fn require(noun: &str, name: &str, names: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_examples_binary_is_found_among_the_messages() {
+        let messages = concat!(
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"digits\"},\"executable\":null}\n",
+            "not json\n",
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"other\"},\"executable\":\"/t/other\"}\n",
+            "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"digits\"},\"executable\":\"/t/digits\"}\n",
+        );
+        assert_eq!(executable(messages, "digits"), Some(PathBuf::from("/t/digits")));
+        assert_eq!(executable(messages, "gone"), None);
+    }
 
     #[test]
     fn targets_are_those_of_the_package_and_kind() {

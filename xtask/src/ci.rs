@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Doing, Failure, Result, fail};
@@ -77,9 +77,8 @@ fn doc(root: &Path) -> Result<()> {
 /// The example from end to end, judged by the last line it prints.
 fn example(root: &Path) -> Result<()> {
     let storage = tempfile::tempdir().doing(|| "cannot make a temporary folder for the example")?;
-    let mut command = cargo::cargo(root);
-    command.args(["run", "--package", "trainloop-examples", "--example", "digits"]);
-    command.args(["--", "--workers", "2", "--epochs", "8", "--json", "--storage"]);
+    let mut command = Command::new(cargo::example(root, "digits", false)?);
+    command.current_dir(root).args(["--workers", "2", "--epochs", "8", "--json", "--storage"]);
     command.arg(storage.path()).stdout(Stdio::piped());
 
     let mut child = command.spawn().doing(|| format!("cannot start `{}`", cargo::shown(&command)))?;

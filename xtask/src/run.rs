@@ -1,6 +1,7 @@
 //! `cargo xtask run <example>`: an example, with libtorch in place.
 
 use std::ffi::OsString;
+use std::process::Command;
 
 use crate::failure::Result;
 use crate::{cargo, setup};
@@ -18,18 +19,13 @@ pub(crate) struct Args {
     rest: Vec<OsString>,
 }
 
-/// Becomes the example, through cargo: Ctrl-C reaches it and its exit code is ours.
+/// Becomes the example: Ctrl-C reaches it and its exit code is ours.
 pub(crate) fn main(args: &Args) -> Result<()> {
     let root = cargo::root()?;
     let names = cargo::targets(&root, "trainloop-examples", "example")?;
     cargo::require("example", &args.example, &names)?;
     setup::ensure(&root)?;
 
-    let mut command = cargo::cargo(&root);
-    command.args(["run", "--package", "trainloop-examples", "--example", &args.example]);
-    if args.release {
-        command.arg("--release");
-    }
-    command.arg("--").args(&args.rest);
-    Err(cargo::exec(&mut command))
+    let binary = cargo::example(&root, &args.example, args.release)?;
+    Err(cargo::exec(Command::new(binary).args(&args.rest)))
 }
