@@ -27,10 +27,7 @@ impl Parse for Setting {
         }
         let value = match input.parse::<Option<Token![=]>>()? {
             Some(_) if input.is_empty() => {
-                return Err(syn::Error::new(
-                    name.span(),
-                    format!("the option `{name}` has no value; write `{name} = …`"),
-                ));
+                return Err(syn::Error::new(name.span(), no_value(&name)));
             }
             Some(_) => Some(input.parse()?),
             None => None,
@@ -45,8 +42,7 @@ impl Parse for Setting {
 impl Setting {
     fn value(&self, report: &mut Report) -> Option<&Expr> {
         if self.value.is_none() {
-            let name = &self.name;
-            report.at(name, format!("the option `{name}` has no value; write `{name} = …`"));
+            report.at(&self.name, no_value(&self.name));
         }
         self.value.as_ref()
     }
@@ -221,6 +217,10 @@ impl Options {
             None => syn::parse_quote!(::trainloop),
         }
     }
+}
+
+fn no_value(name: &Ident) -> String {
+    format!("the option `{name}` has no value; write `{name} = …`")
 }
 
 fn switch_mend(name: &str) -> String {

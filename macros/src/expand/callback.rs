@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{parse_function, place, respan, with_item};
+use super::{parse_function, path, place, respan, with_item};
 use crate::check;
 use crate::ir::{Callback, Event};
 use crate::report::Report;
@@ -54,7 +54,7 @@ fn entry(callback: &Callback) -> TokenStream {
         quote!(.only(#name))
     });
     let rank_zero = rank_zero.then(|| quote!(.rank_zero()));
-    let place = place(krate, name);
+    let (path, place) = (path(krate, name), place(krate, name));
     quote! {
         const _: () = {
             fn call(
@@ -68,9 +68,7 @@ fn entry(callback: &Callback) -> TokenStream {
             #krate::__private::inventory::submit! {
                 #krate::__private::Callback::new(
                     #krate::__private::Event::#event,
-                    #krate::__private::concat!(
-                        #krate::__private::module_path!(), "::", #krate::__private::stringify!(#name)
-                    ),
+                    #path,
                     #place,
                     call,
                 )#rank_zero #order #only

@@ -74,6 +74,12 @@ fn respan(tokens: TokenStream, span: Span) -> TokenStream {
     tokens.into_iter().map(at).collect()
 }
 
+/// The item's path, by which the runtime knows it.
+fn path(krate: &Path, name: &Ident) -> TokenStream {
+    let private = quote!(#krate::__private);
+    quote!(#private::concat!(#private::module_path!(), "::", #private::stringify!(#name)))
+}
+
 /// The file and line where the name stands: the macros say where they themselves lie.
 fn place(krate: &Path, name: &Ident) -> TokenStream {
     let private = respan(quote!(#krate::__private), name.span());

@@ -5,7 +5,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 use syn::spanned::Spanned;
 
-use super::{parse_function, place, respan, with_item};
+use super::{parse_function, path, place, respan, with_item};
 use crate::check;
 use crate::ir::{
     Backend, Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
@@ -66,7 +66,7 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
     };
     let defaults = defaults(krate, &train_loop.defaults);
     let call = call(train_loop, &config);
-    let place = place(krate, name);
+    let (path, place) = (path(krate, name), place(krate, name));
     quote! {
         #ty
 
@@ -77,9 +77,7 @@ fn implementation(train_loop: &TrainLoop) -> TokenStream {
                 #metrics
                 #output
 
-                const NAME: &'static str = #krate::__private::concat!(
-                    #krate::__private::module_path!(), "::", #krate::__private::stringify!(#name)
-                );
+                const NAME: &'static str = #path;
                 const STRATEGY: #krate::__private::Strategy = #krate::__private::Strategy::#strategy;
 
                 #defaults
