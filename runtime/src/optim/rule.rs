@@ -49,6 +49,29 @@ pub trait Options: Debug + Clone + PartialEq + Serialize + DeserializeOwned + 's
     fn check(&self) -> Result<(), String>;
 }
 
+/// What all rules' numbers have, as [`Options`] asks for it: fields `lr`, `weight_decay` and `maximize`.
+macro_rules! shared_options {
+    () => {
+        fn lr(&self) -> f64 {
+            self.lr
+        }
+
+        fn set_lr(&mut self, lr: f64) {
+            self.lr = lr;
+        }
+
+        fn set_weight_decay(&mut self, weight_decay: f64) {
+            self.weight_decay = weight_decay;
+        }
+
+        fn set_maximize(&mut self, maximize: bool) {
+            self.maximize = maximize;
+        }
+    };
+}
+
+pub(super) use shared_options;
+
 pub(super) mod sealed {
     pub trait Sealed {}
 }

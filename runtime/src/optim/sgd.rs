@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builder::Builder;
 use super::optimizer::Optimizer;
-use super::rule::{Batch, Options, Rule, Slot, at_least_zero, below_one, sealed};
+use super::rule::{Batch, Options, Rule, Slot, at_least_zero, below_one, sealed, shared_options};
 use crate::c10d::aten;
 use crate::error::Result;
 
@@ -53,21 +53,7 @@ pub struct SgdOptions {
 }
 
 impl Options for SgdOptions {
-    fn lr(&self) -> f64 {
-        self.lr
-    }
-
-    fn set_lr(&mut self, lr: f64) {
-        self.lr = lr;
-    }
-
-    fn set_weight_decay(&mut self, weight_decay: f64) {
-        self.weight_decay = weight_decay;
-    }
-
-    fn set_maximize(&mut self, maximize: bool) {
-        self.maximize = maximize;
-    }
+    shared_options!();
 
     fn set_momentum(&mut self, momentum: f64) -> bool {
         self.momentum = momentum;
