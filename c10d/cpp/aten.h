@@ -43,6 +43,11 @@ void amp_update_scale(
     const Tensor& scale, const Tensor& growth_tracker, const Tensor& found_inf, double growth_factor,
     double backoff_factor, int64_t growth_interval);
 
+// On this thread, from the one to the other.
+struct AutocastBefore;
+AutocastBefore enter_autocast(bool cuda, bool half);
+void leave_autocast(const AutocastBefore& before);
+
 std::unique_ptr<Tensor> randperm(int64_t n, uint64_t seed);
 
 // The generator that libtorch's functions use on the CPU; its state is a tensor of bytes.

@@ -6,17 +6,6 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-std::unique_ptr<Work> begun(c10::intrusive_ptr<c10d::Work> work) {
-  return std::make_unique<Work>(Work{std::move(work)});
-}
-
-// A send or a receive, waited for by a thread of `waiters`, or without them by the caller.
-std::unique_ptr<Work> message(c10::intrusive_ptr<c10d::Work> work, int64_t timeout_ms, Waiters* waiters) {
-  const std::chrono::milliseconds timeout(timeout_ms);
-  if (waiters != nullptr) return begun(waiters->watch(std::move(work), timeout));
-  return std::make_unique<Work>(Work{std::move(work), timeout});
-}
-
 c10d::ReduceOp reduce_op(uint8_t op) { return {static_cast<c10d::ReduceOp::RedOpType>(op)}; }
 
 // A list for each tensor of `rows`, of which there is one or none.
@@ -28,25 +17,53 @@ std::vector<Tensors> split(const TensorList& rows) {
 
 }  // namespace
 
+std::shared_ptr<Nccl> ProcessGroup::carrier(const at::Tensor& tensor) const {
+  return tensor.is_cuda() ? nccl : nullptr;
+}
+
+template <typename Begin>
+std::unique_ptr<Work> ProcessGroup::begin(const at::Tensor& tensor, const Begin& call) const {
+  auto by = carrier(tensor);
+  auto work = guarded(by, call);
+  if (by != nullptr) by->begun(work);
+  return std::make_unique<Work>(Work{std::move(work), kNoTimeout, std::move(by)});
+}
+
+// A send or a receive, waited for by a thread of `waiters`, or by the caller where it is not in the background.
+template <typename Begin>
+std::unique_ptr<Work> ProcessGroup::message(
+    const at::Tensor& tensor, int64_t timeout_ms, bool background, const Begin& call) const {
+  auto work = begin(tensor, call);
+  // NCCL's complete by themselves.
+  if (work->nccl != nullptr) return work;
+  const std::chrono::milliseconds timeout(timeout_ms);
+  if (background) {
+    work->inner = waiters->watch(std::move(work->inner), timeout);
+  } else {
+    work->patience = timeout;
+  }
+  return work;
+}
+
 std::unique_ptr<Work> ProcessGroup::broadcast(const Tensor& tensor, int32_t root) const {
   Tensors tensors{tensor};
   c10d::BroadcastOptions options;
   options.rootRank = root;
-  return begun(inner->broadcast(tensors, options));
+  return begin(tensor, [&] { return inner->broadcast(tensors, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::all_reduce(const Tensor& tensor, uint8_t op) const {
   Tensors tensors{tensor};
   c10d::AllreduceOptions options;
   options.reduceOp = reduce_op(op);
-  return begun(inner->allreduce(tensors, options));
+  return begin(tensor, [&] { return inner->allreduce(tensors, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::all_reduce_coalesced(const TensorList& list, uint8_t op) const {
   Tensors tensors = list.inner;
   c10d::AllreduceCoalescedOptions options;
   options.reduceOp = reduce_op(op);
-  return begun(inner->allreduce_coalesced(tensors, options));
+  return begin(list.inner.at(0), [&] { return inner->allreduce_coalesced(tensors, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::reduce(const Tensor& tensor, int32_t root, uint8_t op) const {
@@ -54,13 +71,18 @@ std::unique_ptr<Work> ProcessGroup::reduce(const Tensor& tensor, int32_t root, u
   c10d::ReduceOptions options;
   options.reduceOp = reduce_op(op);
   options.rootRank = root;
-  return begun(inner->reduce(tensors, options));
+  return begin(tensor, [&] { return inner->reduce(tensors, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::all_gather(const Tensor& rows, const Tensor& input) const {
+  if (carrier(input) != nullptr) {
+    // Into the rows' one memory, where `allgather` would first make another.
+    at::Tensor out = rows, in = input;
+    return begin(input, [&] { return inner->_allgather_base(out, in); });
+  }
   std::vector<Tensors> outputs{rows.unbind(0)};
   Tensors inputs{input};
-  return begun(inner->allgather(outputs, inputs));
+  return begin(input, [&] { return inner->allgather(outputs, inputs); });
 }
 
 std::unique_ptr<Work> ProcessGroup::gather(const TensorList& rows, const Tensor& input, int32_t root) const {
@@ -68,7 +90,7 @@ std::unique_ptr<Work> ProcessGroup::gather(const TensorList& rows, const Tensor&
   Tensors inputs{input};
   c10d::GatherOptions options;
   options.rootRank = root;
-  return begun(inner->gather(outputs, inputs, options));
+  return begin(input, [&] { return inner->gather(outputs, inputs, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::scatter(const Tensor& output, const TensorList& rows, int32_t root) const {
@@ -76,14 +98,14 @@ std::unique_ptr<Work> ProcessGroup::scatter(const Tensor& output, const TensorLi
   auto inputs = split(rows);
   c10d::ScatterOptions options;
   options.rootRank = root;
-  return begun(inner->scatter(outputs, inputs, options));
+  return begin(output, [&] { return inner->scatter(outputs, inputs, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::reduce_scatter(const Tensor& output, const Tensor& input, uint8_t op) const {
   at::Tensor out = output, in = input;
   c10d::ReduceScatterOptions options;
   options.reduceOp = reduce_op(op);
-  return begun(inner->_reduce_scatter_base(out, in, options));
+  return begin(input, [&] { return inner->_reduce_scatter_base(out, in, options); });
 }
 
 std::unique_ptr<Work> ProcessGroup::all_to_all(
@@ -94,25 +116,27 @@ std::unique_ptr<Work> ProcessGroup::all_to_all(
   at::Tensor out = output, in = input;
   std::vector<int64_t> out_counts(output_counts.begin(), output_counts.end());
   std::vector<int64_t> in_counts(input_counts.begin(), input_counts.end());
-  return begun(inner->alltoall_base(out, in, out_counts, in_counts, c10d::AllToAllOptions()));
+  return begin(input, [&] { return inner->alltoall_base(out, in, out_counts, in_counts, c10d::AllToAllOptions()); });
 }
 
 std::unique_ptr<Work> ProcessGroup::send(
     const Tensor& tensor, int32_t to, int32_t tag, int64_t timeout_ms, bool background) const {
   Tensors tensors{tensor};
-  return message(inner->send(tensors, to, tag), timeout_ms, background ? waiters.get() : nullptr);
+  return message(tensor, timeout_ms, background, [&] { return inner->send(tensors, to, tag); });
 }
 
 std::unique_ptr<Work> ProcessGroup::receive(
     const Tensor& tensor, int32_t from, int32_t tag, int64_t timeout_ms, bool background) const {
   Tensors tensors{tensor};
-  return message(inner->recv(tensors, from, tag), timeout_ms, background ? waiters.get() : nullptr);
+  return message(tensor, timeout_ms, background, [&] { return inner->recv(tensors, from, tag); });
 }
 
 std::unique_ptr<Work> ProcessGroup::barrier(int64_t timeout_ms) const {
   c10d::BarrierOptions options;
   if (timeout_ms > 0) options.timeout = std::chrono::milliseconds(timeout_ms);
-  return begun(inner->barrier(options));
+  if (nccl != nullptr) options.device = nccl->device();
+  auto work = guarded(nccl, [&] { return inner->barrier(options); });
+  return std::make_unique<Work>(Work{std::move(work), kNoTimeout, nccl, nccl != nullptr});
 }
 
 }  // namespace trainloop_c10d

@@ -28,6 +28,14 @@ struct Reducer {
   void sample() const { logger->set_runtime_stats_and_log(); }
   Statistics statistics() const;
 
+  // For ranks with different numbers of inputs, see ddp_join.cpp. A rank says before a pass that it has an input, and gets
+  // the number of those that do where it waits for it.
+  int64_t announce_input(const ProcessGroup& group, bool divide_by_world_size, bool wait) const;
+  // A rank with none left: how many have one. For each such pass it stands in for itself with zeros.
+  int64_t count_inputs(const ProcessGroup& group) const;
+  void shadow_backward(const ProcessGroup& group, bool find_unused_parameters) const;
+  void end_join() const;
+
   // One of the two, once, before the first backward pass.
   void compress(const ProcessGroup& group, bool half) const;
   void set_hook(rust::Box<CommHook> hook) const;

@@ -21,7 +21,7 @@ rust::Vec<uint8_t> bytes(const std::vector<uint8_t>& value) {
 class PatientStore : public c10d::PrefixStore {
  public:
   PatientStore(c10::intrusive_ptr<c10d::Store> store, std::chrono::milliseconds timeout)
-      : PrefixStore("gloo", std::move(store)), patience_(timeout) {}
+      : PrefixStore("group", std::move(store)), patience_(timeout) {}
 
   std::vector<uint8_t> get(const std::string& key) override {
     PrefixStore::wait({key}, patience_);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "nccl_half.h"
 #include "rust/cxx.h"
 
 // How cxx catches: the class of the exception travels as the first letter of the message, for error.rs to read.
@@ -15,6 +16,9 @@ namespace rust::behavior {
 template <typename Try, typename Fail>
 static void trycatch(Try&& func, Fail&& fail) noexcept try {
   func();
+} catch (const trainloop_c10d::NcclFailure& error) {
+  // The rank stands before the message.
+  fail("L" + std::to_string(error.rank) + " " + error.what());
 } catch (const c10d::TimeoutError& error) {
   fail(std::string("T") + error.what_without_backtrace());
 } catch (const c10::DistStoreError& error) {

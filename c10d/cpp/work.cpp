@@ -4,6 +4,9 @@ namespace trainloop_c10d {
 
 namespace {
 
+// Between two looks at a collective of NCCL's, which nobody can be woken by.
+constexpr std::chrono::microseconds kPause(50);
+
 // Completed by a waiter's thread.
 class Watched : public c10d::Work {
  public:
@@ -12,10 +15,21 @@ class Watched : public c10d::Work {
 
 }  // namespace
 
-void Work::wait() const { inner->wait(patience); }
+void Work::wait() const {
+  guarded(nccl, [this] {
+    while (until_completed && !inner->isCompleted()) std::this_thread::sleep_for(kPause);
+    inner->wait(patience);
+  });
+}
 
 bool Work::wait_for(int64_t timeout_ms) const {
-  if (timeout_ms > 0 && !inner->isCompleted()) {
+  if (nccl != nullptr) {
+    // libtorch's own wait with a timeout ends the communicator when that has passed.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+    while (!inner->isCompleted() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kPause);
+    }
+  } else if (timeout_ms > 0 && !inner->isCompleted()) {
     try {
       inner->wait(std::chrono::milliseconds(timeout_ms));
     } catch (...) {
@@ -23,7 +37,7 @@ bool Work::wait_for(int64_t timeout_ms) const {
     }
   }
   if (!inner->isCompleted()) return false;
-  inner->wait();
+  guarded(nccl, [this] { inner->wait(); });
   return true;
 }
 

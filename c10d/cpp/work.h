@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "nccl_half.h"
 #include "tensors.h"
 
 namespace trainloop_c10d {
@@ -13,6 +14,10 @@ struct Work {
   c10::intrusive_ptr<c10d::Work> inner;
   // Of a send or a receive, which do not know their group's timeout of now.
   std::chrono::milliseconds patience = kNoTimeout;
+  // Where NCCL does the work: it has ended when the device has come so far, and waiting is the current stream's affair.
+  std::shared_ptr<Nccl> nccl = nullptr;
+  // Of a barrier, which is for the process and not for the stream alone.
+  bool until_completed = false;
 
   void wait() const;
   // False while it goes on.

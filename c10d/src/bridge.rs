@@ -16,6 +16,13 @@ pub(crate) mod ffi {
         overlap_ns: i64,
     }
 
+    /// What automatic mixed precision was set to on a kind of device.
+    struct AutocastBefore {
+        cuda: bool,
+        enabled: bool,
+        dtype: i8,
+    }
+
     extern "Rust" {
         type CommHook;
         fn run_comm_hook(
@@ -68,7 +75,11 @@ pub(crate) mod ffi {
             world_size: i32,
             timeout_ms: i64,
             hostname: &str,
+            cuda_too: bool,
         ) -> Result<UniquePtr<ProcessGroup>>;
+        #[cfg(feature = "nccl")]
+        fn add_nccl(group: Pin<&mut ProcessGroup>, store: &Store, device: u8, timeout_ms: i64) -> Result<()>;
+        fn abort(self: &ProcessGroup) -> Result<()>;
         fn broadcast(self: &ProcessGroup, tensor: &Tensor, root: i32) -> Result<UniquePtr<Work>>;
         fn all_reduce(self: &ProcessGroup, tensor: &Tensor, op: u8) -> Result<UniquePtr<Work>>;
         fn all_reduce_coalesced(self: &ProcessGroup, tensors: &TensorList, op: u8) -> Result<UniquePtr<Work>>;
@@ -122,6 +133,15 @@ pub(crate) mod ffi {
         fn delay_until_backward_ends(self: &Reducer, outputs: &TensorList) -> Result<()>;
         fn sample(self: &Reducer) -> Result<()>;
         fn statistics(self: &Reducer) -> Result<Statistics>;
+        fn announce_input(
+            self: &Reducer,
+            group: &ProcessGroup,
+            divide_by_world_size: bool,
+            wait: bool,
+        ) -> Result<i64>;
+        fn count_inputs(self: &Reducer, group: &ProcessGroup) -> Result<i64>;
+        fn shadow_backward(self: &Reducer, group: &ProcessGroup, find_unused_parameters: bool) -> Result<()>;
+        fn end_join(self: &Reducer) -> Result<()>;
         fn compress(self: &Reducer, group: &ProcessGroup, half: bool) -> Result<()>;
         fn set_hook(self: &Reducer, hook: Box<CommHook>) -> Result<()>;
         fn broadcast_coalesced(
@@ -211,6 +231,8 @@ pub(crate) mod ffi {
             backoff_factor: f64,
             growth_interval: i64,
         ) -> Result<()>;
+        fn enter_autocast(cuda: bool, half: bool) -> Result<AutocastBefore>;
+        fn leave_autocast(before: &AutocastBefore);
         fn randperm(n: i64, seed: u64) -> Result<UniquePtr<Tensor>>;
         fn cpu_generator_state() -> Result<UniquePtr<Tensor>>;
         fn set_cpu_generator_state(state: &Tensor) -> Result<()>;

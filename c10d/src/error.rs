@@ -39,6 +39,16 @@ pub enum Error {
         /// libtorch's or Gloo's own words.
         message: String,
     },
+    /// NCCL failed, here or on another rank.
+    #[error("{operation} failed in NCCL, first on rank {rank}: {message}")]
+    Nccl {
+        /// The call, such as `all_reduce`.
+        operation: &'static str,
+        /// The first rank of the group to report a failure.
+        rank: usize,
+        /// What NCCL says on this rank: its error, such as `ncclRemoteError`, and the one that it had last.
+        message: String,
+    },
     /// libtorch refused the call: `c10::Error`, such as a shape or a dtype that does not fit.
     #[error("{operation}: {message}")]
     Torch {
@@ -78,7 +88,7 @@ impl Error {
     #[must_use]
     pub fn is_peer_failure(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Network { .. } | Self::Backend { .. } => true,
+            Self::Timeout { .. } | Self::Network { .. } | Self::Backend { .. } | Self::Nccl { .. } => true,
             Self::Store { .. }
             | Self::Torch { .. }
             | Self::Desynchronised { .. }
@@ -93,6 +103,7 @@ impl Error {
         | Self::Store { message, .. }
         | Self::Network { message, .. }
         | Self::Backend { message, .. }
+        | Self::Nccl { message, .. }
         | Self::Torch { message, .. }
         | Self::Desynchronised { message, .. }
         | Self::Object { message, .. }
@@ -132,7 +143,11 @@ impl<T> During<T> for Result<T, tch::TchError> {
 fn from_message(operation: &'static str, what: &str) -> Error {
     let mut chars = what.chars();
     let class = chars.next();
-    let message = chars.as_str().trim().to_owned();
+    let (rank, message) = match class {
+        Some('L') => chars.as_str().split_once(' ').map_or((None, chars.as_str()), |(rank, rest)| (rank.parse().ok(), rest)),
+        _ => (None, chars.as_str()),
+    };
+    let message = message.trim().to_owned();
     // Timeouts that have no class of their own: Gloo's is a plain exception, a FileStore's a `c10::Error`, a TCPStore's a
     // `DistStoreError`.
     let timeout = match class {
@@ -140,6 +155,8 @@ fn from_message(operation: &'static str, what: &str) -> Error {
         Some('C' | 'S') => ["Wait timeout", "wait timeout after", "Timeout waiting for key"].iter().any(|words| {
             message.starts_with(words) || message.contains(&format!("connectFullMesh failed with {words}"))
         }),
+        // Of libtorch's watchdog, or of a wait that blocks.
+        Some('L') => message.contains("collective operation timeout") || message.contains("timed out in blocking wait"),
         class => class == Some('T'),
     };
     // A peer's failure while the group forms, which libtorch dresses up as its own.
@@ -148,6 +165,7 @@ fn from_message(operation: &'static str, what: &str) -> Error {
         _ if timeout => Error::Timeout { operation, message },
         Some('S') => Error::Store { operation, message },
         Some('N') => Error::Network { operation, message },
+        Some('L') => Error::Nccl { operation, rank: rank.unwrap_or_default(), message },
         Some('B' | 'X') => Error::Backend { operation, message },
         Some('C') if peer => Error::Backend { operation, message },
         _ => Error::Torch { operation, message },
@@ -166,6 +184,16 @@ mod tests {
         assert_eq!(variant("Cshape"), Error::Torch { operation: "op", message: "shape".into() });
         assert!(matches!(variant("X[tcp] Timed out waiting 100ms for recv"), Error::Timeout { .. }));
         assert!(matches!(variant("X[tcp] Connection reset by peer"), Error::Backend { .. }));
+        assert_eq!(
+            variant("L3 NCCL error in: NCCLUtils.cpp:81, ncclRemoteError"),
+            Error::Nccl {
+                operation: "op",
+                rank: 3,
+                message: "NCCL error in: NCCLUtils.cpp:81, ncclRemoteError".into()
+            }
+        );
+        let late = "L0 [Rank 0] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1) ran for 60 ms";
+        assert!(matches!(variant(late), Error::Timeout { .. }));
         assert!(matches!(
             variant("CGloo connectFullMesh failed with [tcp] Connection closed by peer"),
             Error::Backend { .. }

@@ -4,7 +4,8 @@
 //! | What | Where | In the background |
 //! |---|---|---|
 //! | stores: where ranks find each other | [`FileStore`], [`TcpStore`], [`HashStore`], [`PrefixStore`] | |
-//! | a group of ranks, over Gloo | [`ProcessGroup::gloo`], [`with_options`](ProcessGroup::with_options) | |
+//! | a group of ranks, over Gloo | [`ProcessGroup::gloo`] | |
+//! | over NCCL, or with other options | [`ProcessGroup::with_options`], [`Backend`] | |
 //! | groups of some of its ranks | [`subgroup`](ProcessGroup::subgroup), [`split`](ProcessGroup::split) | |
 //! | one rank's tensor to all | [`broadcast`](ProcessGroup::broadcast) | yes |
 //! | to each rank its own | [`scatter`](ProcessGroup::scatter) | yes |
@@ -32,15 +33,16 @@
 pub mod aten;
 mod bridge;
 mod ddp;
+mod device;
 mod error;
 mod process_group;
 mod store;
 mod tensors;
 mod work;
 
-pub use ddp::{Compression, DdpOptions, DdpStatistics, DistributedDataParallel, GradBucket};
+pub use ddp::{Compression, DdpOptions, DdpStatistics, DistributedDataParallel, GradBucket, JoinOptions};
 pub use error::{Error, Result};
-pub use process_group::{GroupOptions, Interface, ProcessGroup, ReduceOp};
+pub use process_group::{Backend, GroupOptions, Interface, ProcessGroup, ReduceOp};
 pub use store::{FileStore, HashStore, PrefixStore, Store, TcpStore};
 pub use work::{Waited, Work};
 

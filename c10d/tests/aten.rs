@@ -4,7 +4,8 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use trainloop_c10d::Error;
 use trainloop_c10d::aten::{
-    AdagradStep, AdamStep, LionStep, RmsPropStep, ScaleUpdate, SgdStep, amp_unscale, amp_update_scale, clear_grad,
+    AdagradStep, AdamStep, LionStep, RmsPropStep, ScaleUpdate, SgdStep, amp_unscale, amp_update_scale, autocast,
+    clear_grad,
     cuda_generator_state, deterministic_algorithms, foreach_add, foreach_clamp, foreach_lion, foreach_mul,
     foreach_norm, foreach_rmsprop, fused_adagrad, fused_adam, fused_sgd, is_grad_enabled, is_same, randperm,
     set_cuda_generator_state, set_deterministic_algorithms,
@@ -396,4 +397,29 @@ fn deterministic_algorithms_are_set_and_read() {
         set_deterministic_algorithms(mode.0, mode.1).unwrap();
         assert_eq!(deterministic_algorithms(), mode);
     }
+}
+
+/// Products in the lower precision, what needs the range in float32, and everything as before afterwards.
+#[test]
+fn autocast_chooses_by_operation() {
+    let matrix = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.125]).view([2, 2]);
+    for kind in [Kind::BFloat16, Kind::Half] {
+        let (product, nested, softmax) = autocast(Device::Cpu, kind, || {
+            let other = if kind == Kind::Half { Kind::BFloat16 } else { Kind::Half };
+            let nested = autocast(Device::Cpu, other, || matrix.matmul(&matrix)).unwrap();
+            assert_eq!(nested.kind(), other);
+            let product = matrix.matmul(&matrix);
+            (product.shallow_clone(), nested, product.mse_loss(&matrix, tch::Reduction::Mean))
+        })
+        .unwrap();
+        assert_eq!((product.kind(), softmax.kind()), (kind, Kind::Float));
+        assert_eq!(product, matrix.to_kind(kind).matmul(&matrix.to_kind(kind)));
+        assert_ne!(nested.kind(), kind);
+    }
+    let panic = std::panic::catch_unwind(|| autocast(Device::Cpu, Kind::BFloat16, || panic!("in the middle")));
+    assert!(panic.is_err());
+    assert_eq!(matrix.matmul(&matrix).kind(), Kind::Float);
+    let refused = |device, kind| autocast(device, kind, || panic!("called")).unwrap_err().to_string();
+    assert!(refused(Device::Cpu, Kind::Float).contains("choose Kind::BFloat16 or Kind::Half"));
+    assert!(refused(Device::Mps, Kind::Half).contains("there is none for Mps"));
 }

@@ -192,18 +192,24 @@ impl Options {
 
     /// The place in `values` of an option's value; another value is reported.
     pub(crate) fn choice(&self, name: &str, values: &[&str], report: &mut Report) -> Option<usize> {
+        let word = self.word(name, values, report)?;
+        values.iter().position(|value| word == value)
+    }
+
+    /// [`choice`](Self::choice), as it is written.
+    pub(crate) fn word(&self, name: &str, values: &[&str], report: &mut Report) -> Option<Ident> {
         let value = self.value(name, report)?;
         let written = match value {
-            Expr::Path(path) => path.path.get_ident().map(ToString::to_string).unwrap_or_default(),
-            _ => String::new(),
+            Expr::Path(path) => path.path.get_ident(),
+            _ => None,
         };
-        let place = values.iter().position(|value| *value == written);
-        if place.is_none() {
-            let mend = suggestion(&written, values);
-            let written = value.to_token_stream();
-            report.at(value, format!("`{name}` cannot be `{written}`{mend}"));
+        if let Some(known) = written.filter(|word| values.iter().any(|value| word == value)) {
+            return Some(known.clone());
         }
-        place
+        let mend = suggestion(&written.map(ToString::to_string).unwrap_or_default(), values);
+        let written = value.to_token_stream();
+        report.at(value, format!("`{name}` cannot be `{written}`{mend}"));
+        None
     }
 
     /// The path of the crate `trainloop`.

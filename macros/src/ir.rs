@@ -80,7 +80,8 @@ pub(crate) enum MetricsFrom {
 pub(crate) struct Defaults {
     pub(crate) workers: Option<Workers>,
     pub(crate) use_gpu: Option<bool>,
-    pub(crate) backend: Option<Backend>,
+    /// One of [`BACKENDS`].
+    pub(crate) backend: Option<Ident>,
     pub(crate) max_failures: Option<MaxFailures>,
     pub(crate) resume: Option<Resume>,
     pub(crate) name: Option<LitStr>,
@@ -100,15 +101,8 @@ pub(crate) enum MaxFailures {
     Unlimited,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) enum Backend {
-    Gloo,
-}
-
-impl Backend {
-    pub(crate) const NAMES: [&'static str; 1] = ["gloo"];
-    pub(crate) const ALL: [Self; 1] = [Self::Gloo];
-}
+/// Each is a constant of the runtime, in capitals: some are there with a feature alone, of which the macro knows nothing.
+pub(crate) const BACKENDS: [&str; 2] = ["gloo", "nccl"];
 
 #[derive(Clone, Copy)]
 pub(crate) enum Resume {

@@ -52,7 +52,7 @@ use proc_macro2::TokenStream as TokenStream2;
 /// | `strategy` | `single`, `ddp` | `ddp` |
 /// | `workers` | `4`, or `2..=8`: as many as there are cores, or GPUs | 0: the loop runs in the calling process |
 /// | `use_gpu` | alone, or `true` and `false`: one GPU for each worker | `false` |
-/// | `backend` | `gloo` | `gloo` |
+/// | `backend` | `gloo`, `nccl` (between GPUs, with the feature `nccl`) | `nccl` where both are, else `gloo` |
 /// | `failure(max_failures = 3)` | how often the group starts again after a failure; `unlimited` | 0 |
 /// | `resume` | `if_exists`, `never`, `require`: what happens where there is a run of that name | `if_exists` |
 /// | `name = "digits"` | the run's name | made from the loop's name and the time |

@@ -34,10 +34,19 @@ pub use crate::state::{StateReader, StateValue, StateWriter, TrainState};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{
-    Backend, CheckpointConfig, ContextParam, FailureConfig, Lent, LoopReturn, Resume, RunConfig, ScalingConfig,
+    CheckpointConfig, ContextParam, FailureConfig, Lent, LoopReturn, Resume, RunConfig, ScalingConfig,
     ScoreValue, TrainLoop, init_state, run,
 };
 pub use crate::worker::{Context, Seat};
+
+/// The values of the option `backend`; rustc says of one that is left out which feature it is behind.
+pub mod backend {
+    use crate::trainer::Backend;
+
+    pub const GLOO: Backend = Backend::Gloo;
+    #[cfg(feature = "nccl")]
+    pub const NCCL: Backend = Backend::Nccl;
+}
 
 /// The body of what stands in for an item that a macro has refused: the message beside it keeps it from compiling.
 ///

@@ -196,6 +196,7 @@ pub(crate) fn is_peer_failure(error: &(dyn std::error::Error + 'static)) -> bool
         let text = error.to_string();
         // A failed all-reduce inside `backward` comes through tch as text.
         if text.contains("gloo")
+            || text.contains("NCCL error")
             || text.contains("Connection closed by peer")
             || text.contains("Connection reset by peer")
         {

@@ -1,6 +1,7 @@
 //! The few functions of libtorch that tch does not bind.
 
 mod amp;
+mod autocast;
 mod autograd;
 mod bytes;
 mod foreach;
@@ -8,6 +9,7 @@ mod optim;
 mod random;
 
 pub use amp::{ScaleUpdate, amp_unscale, amp_update_scale};
+pub use autocast::autocast;
 pub use autograd::{clear_grad, is_grad_enabled, is_same};
 pub use bytes::{byte_len, for_each_chunk};
 pub use foreach::{foreach_add, foreach_clamp, foreach_mul, foreach_norm};

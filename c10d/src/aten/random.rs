@@ -1,8 +1,9 @@
 //! Random numbers: a generator of one's own, the states of libtorch's, and what may depend on chance.
 
-use tch::{Cuda, Tensor};
+use tch::Tensor;
 
 use crate::bridge::ffi;
+use crate::device::cuda_device;
 use crate::error::{During, Error, Result};
 use crate::tensors::{borrow, own};
 
@@ -49,15 +50,6 @@ pub fn cuda_generator_state(device: usize) -> Result<Tensor> {
 pub fn set_cuda_generator_state(device: usize, state: &Tensor) -> Result<()> {
     let device = cuda_device("set_cuda_generator_state", device)?;
     ffi::set_cuda_generator_state(device, borrow(state)).during("set_cuda_generator_state")
-}
-
-fn cuda_device(operation: &'static str, device: usize) -> Result<u8> {
-    let devices = usize::try_from(Cuda::device_count()).unwrap_or(0);
-    // libtorch's own index is 8 bits wide.
-    match u8::try_from(device) {
-        Ok(index) if device < devices => Ok(index),
-        _ => Err(Error::argument(operation, format!("there is no CUDA device {device}; libtorch sees {devices}"))),
-    }
 }
 
 /// Has libtorch choose algorithms that give the same numbers every time; of an operation that has none, an error or, with

@@ -1,6 +1,7 @@
 //! Gradients averaged over ranks while the backward pass goes on.
 
 mod hook;
+mod join;
 mod same_model;
 mod statistics;
 
@@ -15,6 +16,7 @@ use crate::process_group::ProcessGroup;
 use crate::{aten, tensors};
 
 pub use hook::{Compression, GradBucket};
+pub use join::JoinOptions;
 pub use statistics::DdpStatistics;
 
 pub(crate) use hook::{CommHook, run_comm_hook};
@@ -68,6 +70,8 @@ impl Default for DdpOptions {
 pub struct DistributedDataParallel {
     // Declared before the tensors and the group: the reducer takes its hooks off the parameters first.
     reducer: UniquePtr<ffi::Reducer>,
+    /// Without their history.
+    parameters: Vec<Tensor>,
     buffers: Vec<Tensor>,
     names: Vec<String>,
     group: std::rc::Rc<ProcessGroup>,
@@ -77,6 +81,8 @@ pub struct DistributedDataParallel {
     /// The first pass of a static graph has still to be told where it ends.
     delays: Cell<bool>,
     has_hook: Cell<bool>,
+    /// Inside [`join`](Self::join).
+    joining: Cell<Option<JoinOptions>>,
 }
 
 impl std::fmt::Debug for DistributedDataParallel {
@@ -117,8 +123,8 @@ impl DistributedDataParallel {
         let names: Vec<String> = parameters.iter().rev().map(|(name, _)| name.clone()).collect();
 
         same_model(&group, parameters, &buffers, OPERATION)?;
-        let detached: Vec<Tensor> = parameters.iter().map(|(_, tensor)| tensor.detach()).collect();
-        let all = tensors::list(detached.iter().chain(&buffers));
+        let parameters: Vec<Tensor> = parameters.iter().map(|(_, tensor)| tensor.detach()).collect();
+        let all = tensors::list(parameters.iter().chain(&buffers));
         ffi::broadcast_coalesced(group.bridge(), &all, BROADCAST_BYTES, 0).during(OPERATION)?;
 
         let reducer = ffi::new_reducer(
@@ -140,6 +146,7 @@ impl DistributedDataParallel {
         }
         Ok(Self {
             reducer,
+            parameters,
             buffers,
             names,
             group,
@@ -147,6 +154,7 @@ impl DistributedDataParallel {
             syncs: Cell::new(true),
             delays: Cell::new(options.static_graph),
             has_hook: Cell::new(options.compression.is_some()),
+            joining: Cell::new(None),
         })
     }
 
@@ -164,11 +172,17 @@ impl DistributedDataParallel {
         // The buckets stay as they are; this call says whether the pass before was finished.
         self.reducer.rebuild_buckets().during(OPERATION).map_err(|error| self.name_unused(error))?;
         self.reducer.prepare_for_forward().during(OPERATION)?;
-        if self.options.broadcast_buffers && !self.buffers.is_empty() {
-            let buffers = tensors::list(&self.buffers);
-            ffi::broadcast_coalesced(self.group.bridge(), &buffers, BROADCAST_BYTES, 0).during(OPERATION)?;
-        }
-        Ok(())
+        let root = self.joining.get().map_or(Ok(0), |options| self.announce(options, OPERATION))?;
+        if self.syncs_buffers() { self.broadcast_buffers(root, OPERATION) } else { Ok(()) }
+    }
+
+    fn syncs_buffers(&self) -> bool {
+        self.options.broadcast_buffers && !self.buffers.is_empty()
+    }
+
+    fn broadcast_buffers(&self, root: usize, operation: &'static str) -> Result<()> {
+        let buffers = tensors::list(&self.buffers);
+        ffi::broadcast_coalesced(self.group.bridge(), &buffers, BROADCAST_BYTES, root as i32).during(operation)
     }
 
     /// After a forward pass, with its outputs: what they do not depend on is unused.

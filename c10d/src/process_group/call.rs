@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tch::Tensor;
 
+use super::backend::Backend;
 use crate::error::{During, Error, Result};
 
 /// Which operation, on which rank, since when.
@@ -12,12 +13,13 @@ pub(crate) struct Call {
     pub(crate) operation: &'static str,
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
+    pub(crate) backend: Backend,
     begun: Instant,
 }
 
 impl Call {
-    pub(crate) fn new(operation: &'static str, rank: usize, world_size: usize) -> Self {
-        Self { operation, rank, world_size, begun: Instant::now() }
+    pub(crate) fn new(operation: &'static str, rank: usize, world_size: usize, backend: Backend) -> Self {
+        Self { operation, rank, world_size, backend, begun: Instant::now() }
     }
 
     /// A result of libtorch's, with this rank and how long it waited in the error.

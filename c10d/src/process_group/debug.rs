@@ -48,7 +48,7 @@ impl ProcessGroup {
         send: &[i64],
         receive: &[i64],
     ) -> Result<()> {
-        if !self.debug || self.world_size == 1 {
+        if !self.terms.debug || self.world_size == 1 {
             return Ok(());
         }
         let own = Fingerprint {

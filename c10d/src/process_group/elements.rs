@@ -7,8 +7,8 @@ use crate::bridge::ffi;
 use crate::error::Result;
 use crate::tensors;
 
-/// The dtypes that Gloo knows, and so those that it can combine.
-pub(crate) const GLOO_KINDS: [Kind; 9] = [
+/// The dtypes that Gloo and NCCL know, and so those that they can combine.
+pub(crate) const KNOWN_KINDS: [Kind; 9] = [
     Kind::Float,
     Kind::Double,
     Kind::Half,
@@ -24,6 +24,7 @@ pub(crate) const GLOO_KINDS: [Kind; 9] = [
 ///
 /// Gloo walks a tensor's memory from its first element on, whatever the strides say.
 pub(crate) fn dense(tensor: &Tensor, call: &Call) -> Result<Tensor> {
+    call.backend.serves(tensor, call)?;
     if tensor.is_sparse() {
         return call.refuse("the tensor is sparse; make it dense with `to_dense` first");
     }
@@ -55,7 +56,7 @@ pub(crate) fn write_back(tensor: &mut Tensor, elements: &Tensor, call: &Call) ->
     call.torch(tensor.f_detach().and_then(|mut detached| detached.f_copy_(elements))).map(drop)
 }
 
-/// The same memory as one row of elements, as bytes where Gloo does not know the dtype: what is only moved needs none.
+/// The same memory as one row of elements, as bytes where a backend does not know the dtype: what is only moved needs none.
 pub(crate) fn flat(elements: &Tensor, call: &Call) -> Result<Tensor> {
     shaped(elements, &[elements.numel() as i64], call)
 }
@@ -68,7 +69,7 @@ pub(crate) fn rows(elements: &Tensor, count: usize, call: &Call) -> Result<Tenso
 
 fn shaped(elements: &Tensor, shape: &[i64], call: &Call) -> Result<Tensor> {
     let view = elements.f_view(shape);
-    call.torch(if GLOO_KINDS.contains(&elements.kind()) {
+    call.torch(if KNOWN_KINDS.contains(&elements.kind()) {
         view
     } else {
         view.and_then(|view| view.f_view_dtype(Kind::Uint8))

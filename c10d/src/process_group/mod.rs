@@ -1,6 +1,7 @@
 //! A group of ranks and its collectives.
 
 mod all_to_all;
+mod backend;
 mod barrier;
 mod broadcast;
 pub(crate) mod call;
@@ -15,6 +16,7 @@ mod subgroup;
 use std::cell::{Cell, OnceCell};
 use std::time::Duration;
 
+pub use backend::Backend;
 use cxx::UniquePtr;
 pub use reduce::ReduceOp;
 
@@ -42,8 +44,10 @@ pub enum Interface<'a> {
 pub struct GroupOptions<'a> {
     /// How long a collective waits, and the group for its ranks to join. PyTorch's default is 30 minutes.
     pub timeout: Duration,
-    /// Where the group listens.
+    /// Where Gloo listens.
     pub interface: Interface<'a>,
+    /// What carries the tensors.
+    pub backend: Backend,
     /// Compare what the ranks are about to do before each collective, as PyTorch does with
     /// `TORCH_DISTRIBUTED_DEBUG=DETAIL`: where they differ in the operation, its options, shapes or dtypes, every rank gets
     /// [`Error::Desynchronised`], which says what each was doing, and where a rank does not come, an [`Error::Timeout`] that
@@ -57,11 +61,17 @@ pub struct GroupOptions<'a> {
 
 impl Default for GroupOptions<'_> {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30 * 60), interface: Interface::Default, debug: false }
+        Self {
+            timeout: Duration::from_secs(30 * 60),
+            interface: Interface::Default,
+            backend: Backend::default(),
+            debug: false,
+        }
     }
 }
 
-/// A group of ranks that run collectives together, over libtorch's Gloo. See `torch.distributed.ProcessGroup`.
+/// A group of ranks that run collectives together, over libtorch's Gloo, or over NCCL for CUDA tensors: a [`Backend`]. See
+/// `torch.distributed.ProcessGroup`.
 ///
 /// Every rank of the group must call the same collectives in the same order, with tensors that fit together. What does not
 /// fit on one rank is an error before anything is sent. What does not fit between ranks only they can find out:
@@ -71,7 +81,7 @@ impl Default for GroupOptions<'_> {
 /// and [`monitored_barrier`](Self::monitored_barrier) block only, as in PyTorch.
 ///
 /// Errors of the collectives, besides their own: [`Error::Argument`] for what cannot be right; [`Error::Timeout`] and
-/// [`Error::Backend`] where a rank is late or gone; [`Error::Torch`] where libtorch refuses a tensor. After the second and
+/// [`Error::Backend`] ([`Error::Nccl`]) where a rank is late or gone; [`Error::Torch`] where libtorch refuses a tensor. After the second and
 /// third kind the group is of no use, and a tensor that was to be changed holds rubbish.
 ///
 /// ```no_run
@@ -93,9 +103,7 @@ pub struct ProcessGroup {
     rank: usize,
     world_size: usize,
     timeout: Cell<Duration>,
-    /// As [`Interface`], for sub-groups.
-    hostname: String,
-    debug: bool,
+    terms: Terms,
     store: Store,
     /// Made when first needed: a connection of the group's own, on which no other wait comes between.
     control: OnceCell<Store>,
@@ -103,6 +111,15 @@ pub struct ProcessGroup {
     subgroups: Cell<u64>,
     barriers: Cell<u64>,
     compared: Cell<u64>,
+}
+
+/// What a group hands down to its sub-groups.
+#[derive(Debug, Clone)]
+struct Terms {
+    /// As [`Interface`].
+    hostname: String,
+    backend: Backend,
+    debug: bool,
 }
 
 // SAFETY: a c10d process group may be used from any thread; it is not `Sync`, since two threads' collectives could pass
@@ -145,7 +162,13 @@ impl ProcessGroup {
             Interface::Host(name) => name,
             Interface::Default => "",
         };
-        Self::join("ProcessGroup::gloo", store, (rank, world_size), options.timeout, hostname, options.debug)
+        let operation = match options.backend {
+            Backend::Gloo => "ProcessGroup::gloo",
+            #[cfg(feature = "nccl")]
+            Backend::Nccl { .. } => "ProcessGroup::with_options",
+        };
+        let terms = Terms { hostname: hostname.to_owned(), backend: options.backend, debug: options.debug };
+        Self::join(operation, store, (rank, world_size), options.timeout, terms)
     }
 
     fn join(
@@ -153,27 +176,34 @@ impl ProcessGroup {
         store: &Store,
         (rank, world_size): (usize, usize),
         timeout: Duration,
-        hostname: &str,
-        debug: bool,
+        terms: Terms,
     ) -> Result<Self> {
-        let call = Call::new(operation, rank, world_size);
+        let call = Call::new(operation, rank, world_size, terms.backend);
         call.rank_in_group("rank", rank)?;
-        let inner = call.result(ffi::new_gloo_group(
+        #[cfg(feature = "nccl")]
+        let device = terms.backend.nccl_device(operation)?;
+        let timeout_ms = millis(timeout).max(1);
+        #[cfg_attr(not(feature = "nccl"), expect(unused_mut, reason = "NCCL is added to it"))]
+        let mut inner = call.result(ffi::new_gloo_group(
             store.bridge(),
             rank as i32,
             world_size as i32,
-            millis(timeout).max(1),
-            hostname,
+            timeout_ms,
+            &terms.hostname,
+            terms.backend == Backend::Gloo,
         ))?;
         // Gloo returns when this rank's connections stand; a rank that left now would fail those that still connect.
         call.result(call.result(inner.barrier(0))?.wait())?;
+        #[cfg(feature = "nccl")]
+        if let Some(device) = device {
+            call.result(ffi::add_nccl(inner.pin_mut(), store.bridge(), device, timeout_ms))?;
+        }
         Ok(Self {
             inner,
             rank,
             world_size,
             timeout: Cell::new(timeout),
-            hostname: hostname.to_owned(),
-            debug,
+            terms,
             store: store.share(),
             control: OnceCell::new(),
             subgroups: Cell::new(0),
@@ -214,12 +244,22 @@ impl ProcessGroup {
         Ok(())
     }
 
+    /// Leaves the group at once, whatever is under way: NCCL's communicators end, and with them what the device waits for.
+    /// The other ranks' collectives fail. Dropping a group lets come to its end what it has begun. See
+    /// `torch.distributed.ProcessGroup.abort`, which does nothing over Gloo: there this is a drop.
+    ///
+    /// # Errors
+    /// [`Error::Nccl`] where NCCL cannot end its communicators within the group's timeout.
+    pub fn abort(self) -> Result<()> {
+        self.call("abort").result(self.inner.abort())
+    }
+
     fn patience(&self) -> i64 {
         millis(self.timeout.get()).max(1)
     }
 
     fn call(&self, operation: &'static str) -> Call {
-        Call::new(operation, self.rank, self.world_size)
+        Call::new(operation, self.rank, self.world_size, self.terms.backend)
     }
 
     /// The part of the store in which the group keeps its own keys.

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::ProcessGroup;
 use super::call::{Call, layout};
-use super::elements::{self, GLOO_KINDS};
+use super::elements::{self, KNOWN_KINDS};
 use crate::error::Result;
 use crate::tensors;
 use crate::work::Work;
@@ -47,9 +47,10 @@ impl ReduceOp {
     /// Refuses a tensor whose values cannot be combined so.
     fn check(self, tensor: &Tensor, call: &Call) -> Result<()> {
         let kind = tensor.kind();
-        if !GLOO_KINDS.contains(&kind) {
-            return call
-                .refuse(format!("Gloo cannot combine {kind:?} values; convert the tensor to one of {GLOO_KINDS:?}"));
+        if !KNOWN_KINDS.contains(&kind) {
+            return call.refuse(format!(
+                "values of {kind:?} cannot be combined; convert the tensor to one of {KNOWN_KINDS:?}"
+            ));
         }
         match self {
             Self::Mean if !tensor.is_floating_point() => call.refuse(format!(
@@ -62,6 +63,9 @@ impl ReduceOp {
             Self::BitAnd | Self::BitOr | Self::BitXor if tensor.is_floating_point() => call.refuse(format!(
                 "{self:?} combines the bits of whole numbers, and the tensor's values are {kind:?}; convert it to Int64"
             )),
+            Self::BitAnd | Self::BitOr | Self::BitXor if call.backend.is_nccl_for(tensor) => {
+                call.refuse(format!("NCCL has no {self:?}; give a tensor of the CPU, which Gloo carries"))
+            }
             _ => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ impl ProcessGroup {
     /// member. As `torch.distributed.new_group`.
     ///
     /// Every rank of this group calls it, with the same list, and as the same of its sub-groups: the group counts them. Only
-    /// the members wait for one another. The new group has this group's timeout, interface and debug mode.
+    /// the members wait for one another. The new group has this group's timeout, interface, backend and debug mode.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) where the list is empty, has a rank twice or one that is not in this group;
@@ -59,6 +59,6 @@ impl ProcessGroup {
         let Some(rank) = ranks.iter().position(|&rank| rank == self.rank) else { return Ok(None) };
         let store = PrefixStore::over(name, &self.store)?;
         let place = (rank, ranks.len());
-        Self::join(call.operation, &store, place, self.timeout.get(), &self.hostname, self.debug).map(Some)
+        Self::join(call.operation, &store, place, self.timeout.get(), self.terms.clone()).map(Some)
     }
 }

@@ -4,7 +4,7 @@ use syn::{Expr, ExprLit, ExprRange, Lit, LitInt, LitStr, RangeLimits};
 
 use super::checkpoint;
 use crate::args::Options;
-use crate::ir::{Backend, Defaults, MaxFailures, Resume, Strategy, Workers};
+use crate::ir::{BACKENDS, Defaults, MaxFailures, Resume, Strategy, Workers};
 use crate::report::Report;
 
 pub(super) fn defaults(options: &Options, strategy: Option<Strategy>, report: &mut Report) -> Defaults {
@@ -16,7 +16,7 @@ pub(super) fn defaults(options: &Options, strategy: Option<Strategy>, report: &m
     Defaults {
         workers,
         use_gpu: options.switch("use_gpu", report),
-        backend: options.choice("backend", &Backend::NAMES, report).map(|place| Backend::ALL[place]),
+        backend: options.word("backend", &BACKENDS, report),
         max_failures: failure(options, report),
         resume: options.choice("resume", &Resume::NAMES, report).map(|place| Resume::ALL[place]),
         name,

@@ -8,7 +8,7 @@ use syn::spanned::Spanned;
 use super::{parse_function, path, place, respan, with_item};
 use crate::check;
 use crate::ir::{
-    Backend, Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
+    Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
     Strategy, TrainLoop, Workers,
 };
 use crate::report::Report;
@@ -233,8 +233,9 @@ fn defaults(krate: &Path, defaults: &Defaults) -> TokenStream {
         quote!(.with_workers(#workers))
     });
     let use_gpu = use_gpu.map(|on| quote!(.use_gpu(#on)));
-    let backend = backend.map(|backend| match backend {
-        Backend::Gloo => quote!(.backend(#krate::__private::Backend::Gloo)),
+    let backend = backend.as_ref().map(|word| {
+        let constant = Ident::new(&word.to_string().to_uppercase(), word.span());
+        quote!(.backend(#krate::__private::backend::#constant))
     });
     let failure = max_failures.as_ref().map(|failures| match failures {
         MaxFailures::Count(count) => quote!(.failure(#krate::__private::FailureConfig::max_failures(#count))),

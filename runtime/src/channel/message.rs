@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Token;
 use crate::checkpoint::FileEntry;
 use crate::launch::Identity;
-use crate::trainer::Every;
+use crate::trainer::{Backend, Every};
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,6 +98,7 @@ pub(crate) struct Start {
     /// The file of the group's store.
     pub(crate) store: String,
     pub(crate) use_gpu: bool,
+    pub(crate) backend: Backend,
     pub(crate) ddp: bool,
     pub(crate) collective_timeout_ms: u64,
     pub(crate) run_name: String,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// et al., "Mixed Precision Training" (ICLR 2018). A step whose gradients are infinite or NaN is left out, and the factor
 /// halved; after a while without such a step it is doubled. bfloat16 and float32 need none of this.
 ///
-/// Parameters stay in float32; [`tch::autocast`] chooses what is computed in less.
+/// Parameters stay in float32; [`aten::autocast`] chooses what is computed in less.
 ///
 /// With several workers all ranks leave out the same steps: whether a gradient was not finite is agreed in an all-reduce. So
 /// all ranks must step together, as they do with DDP anyway.

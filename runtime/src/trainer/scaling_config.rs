@@ -4,6 +4,8 @@ use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// How many workers, on what.
@@ -72,12 +74,15 @@ impl Workers {
 }
 
 /// What carries tensors between workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Backend {
     /// libtorch's Gloo, over TCP: tensors of the CPU, and of GPUs by way of it.
-    #[default]
     Gloo,
+    /// NCCL for tensors of GPUs, and Gloo for those of the CPU. With the feature `nccl`, and
+    /// [`use_gpu`](ScalingConfig::use_gpu).
+    #[cfg(feature = "nccl")]
+    Nccl,
 }
 
 impl ScalingConfig {
@@ -103,7 +108,8 @@ impl ScalingConfig {
         self
     }
 
-    /// What carries tensors between workers; Gloo unless said otherwise.
+    /// What carries tensors between workers. Unless said otherwise NCCL where there are GPUs and the feature `nccl` is on,
+    /// else Gloo.
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Self {
         self.backend = Some(backend);
@@ -151,6 +157,15 @@ impl ScalingConfig {
         self.use_gpu.unwrap_or(false)
     }
 
+    pub(crate) fn carrier(&self) -> Backend {
+        match self.backend {
+            Some(backend) => backend,
+            #[cfg(feature = "nccl")]
+            None if self.uses_gpu() => Backend::Nccl,
+            None => Backend::Gloo,
+        }
+    }
+
     pub(crate) fn start_within(&self) -> Duration {
         self.start_timeout.unwrap_or(Duration::from_secs(120))
     }
@@ -164,6 +179,12 @@ impl ScalingConfig {
             return Err(Error::config("a timeout of zero lets no worker join; give it a duration"));
         }
         self.asked().validate()?;
+        #[cfg(feature = "nccl")]
+        if self.carrier() == Backend::Nccl && !self.uses_gpu() {
+            return Err(Error::config(
+                "NCCL carries tensors of GPUs, and the workers have none; say `use_gpu` (`--gpu`), or choose Gloo",
+            ));
+        }
         let workers = self.next_generation()?;
         if self.uses_gpu() {
             let (wanted, found) = (workers.max(1), gpus());

@@ -187,6 +187,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 generation: origin.generation,
                 store: text(local.path().join("store"))?,
                 use_gpu: scaling.uses_gpu(),
+                backend: scaling.carrier(),
                 ddp: L::STRATEGY == Strategy::Ddp,
                 collective_timeout_ms: scaling.collective_within().as_millis() as u64,
                 run_name: self.name.clone(),

@@ -15,12 +15,12 @@ use tch::Device;
 use super::Link;
 use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
-use crate::c10d::{FileStore, Interface, ProcessGroup};
+use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup};
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
 use crate::launch::{Identity, Invitation};
-use crate::trainer::find;
+use crate::trainer::{Backend, find};
 
 /// The invitation that the launcher gave this process, if it is a worker.
 pub(crate) fn invitation() -> Option<String> {
@@ -148,6 +148,11 @@ fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
     }
     let timeout = Duration::from_millis(start.collective_timeout_ms);
     let store = FileStore::open(Path::new(&start.store), start.world_size)?;
-    let group = ProcessGroup::gloo(&store, rank, start.world_size, timeout, Interface::Loopback)?;
-    Ok(Some(Rc::new(group)))
+    let backend = match start.backend {
+        Backend::Gloo => c10d::Backend::Gloo,
+        #[cfg(feature = "nccl")]
+        Backend::Nccl => c10d::Backend::Nccl { device: start.local_rank },
+    };
+    let options = GroupOptions { timeout, interface: Interface::Loopback, backend, ..GroupOptions::default() };
+    Ok(Some(Rc::new(ProcessGroup::with_options(&store, rank, start.world_size, options)?)))
 }

@@ -68,7 +68,7 @@ fn options_that_are_wrong_are_told_each() {
         ),
         ("use_gpu = 1", "the option `use_gpu` is on or off; write `use_gpu`, or `use_gpu = false`"),
         ("use_gpu(true)", "the option `use_gpu` is on or off; write `use_gpu`, or `use_gpu = false`"),
-        ("backend = mpi", "`backend` cannot be `mpi` (there is: `gloo`)"),
+        ("backend = mpi", "`backend` cannot be `mpi` (there is: `gloo`, `nccl`)"),
         ("resume = always", "`resume` cannot be `always` (there is: `if_exists`, `never`, `require`)"),
         ("name = digits", "the option `name` takes a string; write `name = \"…\"`"),
         (
