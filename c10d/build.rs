@@ -3,10 +3,16 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-const SOURCES: [&str; 8] = ["tensors", "store", "work", "process_group", "collectives", "ddp", "ddp_hooks", "aten"];
+#[path = "build/version.rs"]
+mod version;
+
+const SOURCES: [&str; 9] =
+    ["tensors", "store", "work", "process_group", "collectives", "ddp", "ddp_hooks", "aten", "version"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
+    version::declare();
     if env::var_os("CARGO_FEATURE_DOC_ONLY").is_some() {
         return;
     }
@@ -19,6 +25,8 @@ fn main() {
 
 fn compile() -> Result<(), String> {
     let include = include_dir()?;
+    let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
+    version::emit(version::check(&include, lib.as_deref())?);
     let mut build = cxx_build::bridge("src/bridge.rs");
     build
         .std("c++20")
@@ -34,6 +42,9 @@ fn compile() -> Result<(), String> {
     for source in SOURCES {
         build.file(format!("cpp/{source}.cpp"));
     }
+    // A program that lacks a function of the libtorch it has loaded ends before it can say so, where the loader looks for all
+    // at once, as Rust has it do. `tests/loaded.rs` is to come as far as that.
+    println!("cargo:rustc-link-arg-tests=-Wl,-z,lazy");
     println!("cargo:rerun-if-changed=src/bridge.rs");
     println!("cargo:rerun-if-changed=cpp");
     build.try_compile("trainloop_c10d").map_err(|error| error.to_string())

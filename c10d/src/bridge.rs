@@ -36,6 +36,10 @@ pub(crate) mod ffi {
         fn get(self: &TensorList, index: usize) -> Result<UniquePtr<Tensor>>;
         fn is_sole_owner(tensor: &Tensor) -> bool;
 
+        include!("version.h");
+        fn compiled_version() -> u64;
+        fn loaded_version() -> u64;
+
         include!("store.h");
         type Store;
         fn new_hash_store() -> Result<UniquePtr<Store>>;
