@@ -141,3 +141,70 @@ fn on_libtorch(workspace: &Path, libtorch: &Path, target: &Path) -> Result<Comma
         .env("LIBTORCH_BYPASS_VERSION_CHECK", OsStr::new("1"));
     Ok(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const LOCK: &str = "[[package]]\nname = \"tch\"\nversion = \"0.26.0\"\n\n[[package]]\nname = \"torch-sys\"\nversion = \"0.26.0\"\n";
+
+    fn repository(dir: &Path) -> (PathBuf, PathBuf) {
+        let root = dir.join("root");
+        for folder in ["c10d", "target", ".git", "runs"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for file in ["Cargo.toml", "c10d/Cargo.toml", ".libtorch"] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        fs::write(root.join("Cargo.lock"), LOCK).unwrap();
+        let workspace = root.join("target/libtorch-2.12/workspace");
+        (root, workspace)
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn members_are_linked_and_what_has_gone_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, workspace) = repository(dir.path());
+        fs::create_dir(root.join("former")).unwrap();
+        link_members(&root, &workspace).unwrap();
+        assert_eq!(names(&workspace), ["Cargo.toml", "c10d", "former"]);
+        fs::remove_dir(root.join("former")).unwrap();
+        link_members(&root, &workspace).unwrap();
+        assert_eq!(names(&workspace), ["Cargo.toml", "c10d"]);
+        assert!(workspace.join("c10d/Cargo.toml").is_file());
+    }
+
+    #[test]
+    fn a_lock_file_that_fits_is_copied_and_made_anew_only_when_the_repositorys_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, workspace) = repository(dir.path());
+        link_members(&root, &workspace).unwrap();
+        let release = setup::of_series("2.12").unwrap();
+        lock(&root, &workspace, &release).unwrap();
+        let ours = workspace.join("Cargo.lock");
+        assert_eq!(fs::read_to_string(&ours).unwrap(), LOCK);
+
+        fs::write(&ours, "what cargo has changed").unwrap();
+        lock(&root, &workspace, &release).unwrap();
+        assert_eq!(fs::read_to_string(&ours).unwrap(), "what cargo has changed");
+
+        fs::write(root.join("Cargo.lock"), format!("{LOCK}\n# changed\n")).unwrap();
+        lock(&root, &workspace, &release).unwrap();
+        assert_eq!(fs::read_to_string(&ours).unwrap(), format!("{LOCK}\n# changed\n"));
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_crate_and_whole() {
+        assert!(locks(LOCK, "tch", "0.26.0") && locks(LOCK, "torch-sys", "0.26.0"));
+        assert!(!locks(LOCK, "tch", "0.24.0") && !locks(LOCK, "tch", "0.26") && !locks(LOCK, "sys", "0.26.0"));
+    }
+}

@@ -146,7 +146,7 @@ const TORCH_2_13: Release = Release {
 
 const ZIP_PARTS: &[Part] = &[part("libtorch/include/", "include/"), part("libtorch/lib/", "lib/")];
 
-/// Without libtorch_cuda.so: torch-sys links CUDA as soon as it is there.
+/// Without `libtorch_cuda.so`: torch-sys links CUDA as soon as it is there.
 const WHEEL_PARTS: &[Part] = &[
     part("torch/include/", "include/"),
     part("torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
@@ -157,7 +157,7 @@ const WHEEL_PARTS: &[Part] = &[
     part("torch/lib/libgomp.so.1", "lib/libgomp.so.1"),
 ];
 
-/// The wheels' libtorch_cpu.so is linked against this and [`CUPTI_13`], CUDA or not.
+/// The wheels' `libtorch_cpu.so` is linked against this and [`CUPTI_13`], CUDA or not.
 const CUDA_RUNTIME_13: Wheel = Wheel {
     requirement: "nvidia-cuda-runtime==13.0.96",
     file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
