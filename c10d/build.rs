@@ -4,8 +4,13 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+#[path = "build/cuda.rs"]
+mod cuda;
+#[path = "build/version.rs"]
+mod version;
+
 /// And `nccl_half`, with the feature `nccl`.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "tensors",
     "store",
     "work",
@@ -16,6 +21,7 @@ const SOURCES: [&str; 10] = [
     "ddp_join",
     "aten",
     "autocast",
+    "version",
 ];
 
 /// Set in this repository, and not where the crate is used: another compiler warns of other things.
@@ -23,6 +29,8 @@ const STRICT: &str = "TRAINLOOP_STRICT_CXX";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
+    version::declare();
     if env::var_os("CARGO_FEATURE_DOC_ONLY").is_some() {
         return;
     }
@@ -35,6 +43,8 @@ fn main() {
 
 fn compile() -> Result<(), String> {
     let include = include_dir()?;
+    let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
+    version::emit(version::check(&include, lib.as_deref())?);
     let mut build = cxx_build::bridge("src/bridge.rs");
     build
         .std("c++20")
@@ -52,9 +62,12 @@ fn compile() -> Result<(), String> {
     }
     if env::var_os("CARGO_FEATURE_NCCL").is_some() {
         build.file("cpp/nccl_half.cpp").define("USE_C10D_NCCL", None);
-        build.flags(foreign(&cuda_includes(&include)?));
+        build.flags(foreign(&cuda::includes(&include)?));
         println!("cargo:rustc-link-lib=torch_cuda");
     }
+    // A program that lacks a function of the libtorch it has loaded ends before it can say so, where the loader looks for all
+    // at once, as Rust has it do. `tests/loaded.rs` is to come as far as that.
+    println!("cargo:rustc-link-arg-tests=-Wl,-z,lazy");
     println!("cargo:rerun-if-changed=src/bridge.rs");
     println!("cargo:rerun-if-changed=cpp");
     build.try_compile("trainloop_c10d").map_err(|error| error.to_string())
@@ -80,46 +93,6 @@ fn include_dir() -> Result<PathBuf, String> {
         format!(
             "libtorch's header {header} was not found in {candidates:?}; run `cargo xtask setup`, or set \
              LIBTORCH to a libtorch with its include folder"
-        )
-    })
-}
-
-/// The folders of CUDA's headers and of NCCL's: where the user says they are, beside libtorch, or where their packages put
-/// them.
-fn cuda_includes(libtorch: &Path) -> Result<Vec<PathBuf>, String> {
-    let lib = libtorch.join("../lib/libtorch_cuda.so");
-    if !lib.is_file() {
-        return Err(format!(
-            "the feature `nccl` needs a libtorch with CUDA, and {} is not there; set LIBTORCH to a CUDA build, or leave the \
-             feature out (`cargo xtask check-cuda` builds with it on a machine that has neither)",
-            lib.display()
-        ));
-    }
-    // Python's wheels lie side by side in `site-packages`: torch, and CUDA in `nvidia`.
-    let wheels = libtorch.join("../../nvidia");
-    let cuda = [libtorch.join("../cuda/include"), wheels.join("cu13/include"), wheels.join("cuda_runtime/include")];
-    let nccl = [libtorch.join("../cuda/include"), wheels.join("nccl/include")];
-    Ok(vec![
-        header("cuda_runtime_api.h", "CUDA", &["CUDA_HOME", "CUDA_PATH"], &cuda, "/usr/local/cuda/include")?,
-        header("crt/host_defines.h", "CUDA", &["CUDA_HOME", "CUDA_PATH"], &cuda, "/usr/local/cuda/include")?,
-        header("nccl.h", "NCCL", &["NCCL_HOME"], &nccl, "/usr/include")?,
-    ])
-}
-
-/// The folder that has `name`.
-fn header(name: &str, of: &str, variables: &[&str], beside: &[PathBuf], usual: &str) -> Result<PathBuf, String> {
-    let mut candidates = Vec::new();
-    for variable in variables {
-        println!("cargo:rerun-if-env-changed={variable}");
-        candidates.extend(env::var_os(variable).map(|home| Path::new(&home).join("include")));
-    }
-    candidates.extend_from_slice(beside);
-    candidates.push(PathBuf::from(usual));
-    candidates.iter().find(|dir| dir.join(name).is_file()).cloned().ok_or_else(|| {
-        format!(
-            "the feature `nccl` needs {of}'s header {name}, which was not found in {candidates:?}; set {} to the folder \
-             above `include`",
-            variables[0]
         )
     })
 }

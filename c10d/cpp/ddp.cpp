@@ -2,7 +2,6 @@
 
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/distributed/c10d/comm.hpp>
-#include <torch/version.h>
 
 #include "trainloop-c10d/src/bridge.rs.h"
 
@@ -37,12 +36,8 @@ std::unique_ptr<Reducer> new_reducer(
       std::move(names_by_index),
       static_cast<int64_t>(first_bucket_bytes),
       /*skip_all_reduce_unused_params=*/false,
-      /*use_python_reducer=*/false
-#if TORCH_VERSION_MINOR >= 13
-      ,
-      /*bucket_bytes_cap_list=*/std::vector<int64_t>{}
-#endif
-  );
+      /*use_python_reducer=*/false,
+      /*bucket_bytes_cap_list=*/std::vector<int64_t>{});
   auto logger = std::make_shared<c10d::Logger>(reducer);
   reducer->set_logger(logger);
   // The Reducer sorts its buckets anew after the first step, by the order in which gradients became ready: a run that is

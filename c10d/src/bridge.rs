@@ -43,6 +43,10 @@ pub(crate) mod ffi {
         fn get(self: &TensorList, index: usize) -> Result<UniquePtr<Tensor>>;
         fn is_sole_owner(tensor: &Tensor) -> bool;
 
+        include!("version.h");
+        fn compiled_version() -> u64;
+        fn loaded_version() -> u64;
+
         include!("store.h");
         type Store;
         fn new_hash_store() -> Result<UniquePtr<Store>>;
@@ -133,12 +137,7 @@ pub(crate) mod ffi {
         fn delay_until_backward_ends(self: &Reducer, outputs: &TensorList) -> Result<()>;
         fn sample(self: &Reducer) -> Result<()>;
         fn statistics(self: &Reducer) -> Result<Statistics>;
-        fn announce_input(
-            self: &Reducer,
-            group: &ProcessGroup,
-            divide_by_world_size: bool,
-            wait: bool,
-        ) -> Result<i64>;
+        fn announce_input(self: &Reducer, group: &ProcessGroup, divide_by_world_size: bool, wait: bool) -> Result<i64>;
         fn count_inputs(self: &Reducer, group: &ProcessGroup) -> Result<i64>;
         fn shadow_backward(self: &Reducer, group: &ProcessGroup, find_unused_parameters: bool) -> Result<()>;
         fn end_join(self: &Reducer) -> Result<()>;

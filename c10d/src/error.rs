@@ -73,6 +73,19 @@ pub enum Error {
         /// Whose value it is, and serde's words.
         message: String,
     },
+    /// The program runs with another libtorch than it was compiled for; nothing was called.
+    #[error(
+        "{operation}: compiled for libtorch {compiled}, loaded libtorch {loaded}; have LD_LIBRARY_PATH, or the program's \
+         rpath, lead to the former, or compile the program with LIBTORCH set to the latter"
+    )]
+    Version {
+        /// The call, such as `FileStore::open`.
+        operation: &'static str,
+        /// The version of the headers, such as `2.13.0`.
+        compiled: String,
+        /// The version of the library.
+        loaded: String,
+    },
     /// An argument that cannot be right; nothing was called.
     #[error("{operation}: {message}")]
     Argument {
@@ -93,22 +106,25 @@ impl Error {
             | Self::Torch { .. }
             | Self::Desynchronised { .. }
             | Self::Object { .. }
+            | Self::Version { .. }
             | Self::Argument { .. } => false,
         }
     }
 
-    /// The same error with other words.
+    /// The same error with other words, where the words are not this crate's alone.
     pub(crate) fn with_message(mut self, change: impl FnOnce(&str) -> String) -> Self {
-        let (Self::Timeout { message, .. }
-        | Self::Store { message, .. }
-        | Self::Network { message, .. }
-        | Self::Backend { message, .. }
-        | Self::Nccl { message, .. }
-        | Self::Torch { message, .. }
-        | Self::Desynchronised { message, .. }
-        | Self::Object { message, .. }
-        | Self::Argument { message, .. }) = &mut self;
-        *message = change(message);
+        match &mut self {
+            Self::Timeout { message, .. }
+            | Self::Store { message, .. }
+            | Self::Network { message, .. }
+            | Self::Backend { message, .. }
+            | Self::Nccl { message, .. }
+            | Self::Torch { message, .. }
+            | Self::Desynchronised { message, .. }
+            | Self::Object { message, .. }
+            | Self::Argument { message, .. } => *message = change(message),
+            Self::Version { .. } => {}
+        }
         self
     }
 
@@ -144,7 +160,9 @@ fn from_message(operation: &'static str, what: &str) -> Error {
     let mut chars = what.chars();
     let class = chars.next();
     let (rank, message) = match class {
-        Some('L') => chars.as_str().split_once(' ').map_or((None, chars.as_str()), |(rank, rest)| (rank.parse().ok(), rest)),
+        Some('L') => {
+            chars.as_str().split_once(' ').map_or((None, chars.as_str()), |(rank, rest)| (rank.parse().ok(), rest))
+        }
         _ => (None, chars.as_str()),
     };
     let message = message.trim().to_owned();

@@ -28,6 +28,9 @@
 //! all-gather fills up the shorter tensors; dtypes that Gloo does not know are moved as bytes (and cannot be combined);
 //! sends and receives are waited for by a thread each; the monitored barrier and sub-groups go over the store.
 //!
+//! The libtorch that a program has loaded must be of the series that it was compiled for: [`check_libtorch`], which the first
+//! store calls.
+//!
 //! Every C++ exception is an [`Error`], by its class. All `unsafe` of the project is in this crate.
 
 pub mod aten;
@@ -38,12 +41,14 @@ mod error;
 mod process_group;
 mod store;
 mod tensors;
+mod version;
 mod work;
 
 pub use ddp::{Compression, DdpOptions, DdpStatistics, DistributedDataParallel, GradBucket, JoinOptions};
 pub use error::{Error, Result};
 pub use process_group::{Backend, GroupOptions, Interface, ProcessGroup, ReduceOp};
 pub use store::{FileStore, HashStore, PrefixStore, Store, TcpStore};
+pub use version::check_libtorch;
 pub use work::{Waited, Work};
 
 /// Whole milliseconds, as c10d counts time; at most ten years, which its clocks can still add to now.

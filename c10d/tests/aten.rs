@@ -5,8 +5,7 @@ use tch::{Device, Kind, Tensor};
 use trainloop_c10d::Error;
 use trainloop_c10d::aten::{
     AdagradStep, AdamStep, LionStep, RmsPropStep, ScaleUpdate, SgdStep, amp_unscale, amp_update_scale, autocast,
-    clear_grad,
-    cuda_generator_state, deterministic_algorithms, foreach_add, foreach_clamp, foreach_lion, foreach_mul,
+    clear_grad, cuda_generator_state, deterministic_algorithms, foreach_add, foreach_clamp, foreach_lion, foreach_mul,
     foreach_norm, foreach_rmsprop, fused_adagrad, fused_adam, fused_sgd, is_grad_enabled, is_same, randperm,
     set_cuda_generator_state, set_deterministic_algorithms,
 };

@@ -160,7 +160,10 @@ fn an_early_end_can_be_an_error() {
         assert_eq!(passes, 2, "rank {rank}");
         assert!(matches!(error, Error::Desynchronised { .. }), "{error:?}");
         let own = if rank == 0 { "it has none left" } else { "it has inputs left" };
-        assert!(error.to_string().contains(&format!("only 2 of 3 ranks have inputs left, says rank {rank}: {own}")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("only 2 of 3 ranks have inputs left, says rank {rank}: {own}")),
+            "{error}"
+        );
     }
 }
 

@@ -34,8 +34,8 @@ pub use crate::state::{StateReader, StateValue, StateWriter, TrainState};
 pub use crate::strategy::Strategy;
 pub use crate::trainer::registry::Registration;
 pub use crate::trainer::{
-    CheckpointConfig, ContextParam, FailureConfig, Lent, LoopReturn, Resume, RunConfig, ScalingConfig,
-    ScoreValue, TrainLoop, init_state, run,
+    CheckpointConfig, ContextParam, FailureConfig, Lent, LoopReturn, Resume, RunConfig, ScalingConfig, ScoreValue,
+    TrainLoop, init_state, run,
 };
 pub use crate::worker::{Context, Seat};
 

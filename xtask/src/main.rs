@@ -10,6 +10,7 @@ mod peers;
 mod run;
 mod setup;
 mod test;
+mod versions;
 
 use std::process::ExitCode;
 

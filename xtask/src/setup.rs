@@ -24,7 +24,7 @@ use crate::failure::{Result, fail};
 
 pub(crate) use cache::{Cache, Place, Slot};
 pub(crate) use python::python3;
-pub(crate) use release::WANTED as RELEASE;
+pub(crate) use release::{Release, WANTED as RELEASE, another, of_series};
 
 use libtorch::Libtorch;
 
@@ -58,7 +58,7 @@ impl Ready {
 pub(crate) fn ensure(root: &Path) -> Result<Ready> {
     compiler::check()?;
     let wish = Wish::of_user(root);
-    let ready = pick::pick(root, &wish, || fetch(&Cache::of_user()?))?;
+    let ready = pick::pick(root, &wish, || fetch(&Cache::of_user()?, &RELEASE))?;
     let before = link::read(root);
     if link::point(root, &ready.libtorch.path)? {
         eprintln!("{} now leads to {}", link::NAME, ready.libtorch.path.display());
@@ -86,26 +86,34 @@ impl Wish {
     }
 }
 
+/// A release's folder in the user's cache, fetched if it is not there; `.libtorch` is left alone.
+pub(crate) fn cached(release: &Release) -> Result<PathBuf> {
+    compiler::check()?;
+    fetch(&Cache::of_user()?, release)
+}
+
 /// The cache's libtorch, downloaded if it is not there.
-fn fetch(cache: &Cache) -> Result<PathBuf> {
-    let slot = cache.slot(&format!("libtorch-{}-cpu", RELEASE.version));
+fn fetch(cache: &Cache, release: &Release) -> Result<PathBuf> {
+    let slot = cache.slot(&format!("libtorch-{}-cpu", release.version));
     if slot.is_whole() {
         return Ok(slot.path().to_owned());
     }
-    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"))?;
-    slot.fill(Place::Aside, RELEASE.room, |tree, scratch| {
-        eprintln!("fetching libtorch {} into {}", RELEASE.version, slot.path().display());
-        if let cpu_zip::Fetched::Unreachable(why) = cpu_zip::fetch(&RELEASE, tree, scratch)? {
+    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"), release)?;
+    slot.fill(Place::Aside, release.room, |tree, scratch| {
+        eprintln!("fetching libtorch {} into {}", release.version, slot.path().display());
+        if let cpu_zip::Fetched::Unreachable(why) = cpu_zip::fetch(release, tree, scratch)? {
             eprintln!("  not to be had from PyTorch's server ({why}): taking it from PyTorch's wheel, by pip");
-            wheels::fetch(&RELEASE, tree, scratch)?;
+            wheels::fetch(release, tree, scratch)?;
         }
-        Libtorch::inspect(tree)?.require(&RELEASE, "what was downloaded")
+        let libtorch = Libtorch::inspect(tree)?;
+        libtorch.require(release, "what was downloaded")?;
+        libtorch.write_build_version()
     })?;
     Ok(slot.path().to_owned())
 }
 
 /// Ready-made builds exist for few platforms; elsewhere the user brings one.
-fn check_platform(os: &str, arch: &str, gnu: bool) -> Result<()> {
+fn check_platform(os: &str, arch: &str, gnu: bool, release: &Release) -> Result<()> {
     if os == "linux" && arch == "x86_64" && gnu {
         return Ok(());
     }
@@ -113,7 +121,7 @@ fn check_platform(os: &str, arch: &str, gnu: bool) -> Result<()> {
     fail(format!(
         "there is no libtorch to download for {os} on {arch}{libc}: only for Linux on x86_64 with glibc\n  \
          set LIBTORCH to the folder of a libtorch {} that you have, or LIBTORCH_USE_PYTORCH=1 to use python3's torch",
-        RELEASE.series()
+        release.series()
     ))
 }
 
@@ -138,9 +146,9 @@ mod tests {
 
     #[test]
     fn other_platforms_are_told_to_bring_their_own() {
-        assert!(check_platform("linux", "x86_64", true).is_ok());
+        assert!(check_platform("linux", "x86_64", true, &RELEASE).is_ok());
         for (os, arch, gnu) in [("macos", "aarch64", false), ("linux", "aarch64", true), ("linux", "x86_64", false)] {
-            let text = check_platform(os, arch, gnu).unwrap_err().to_string();
+            let text = check_platform(os, arch, gnu, &RELEASE).unwrap_err().to_string();
             assert!(text.contains(os) && text.contains("set LIBTORCH"), "{text}");
         }
     }

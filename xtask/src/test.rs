@@ -1,11 +1,12 @@
 //! `cargo xtask test`: the workspace's tests, then those that must not compile, then, on request, the comparisons with
-//! torch; `cargo xtask test ui`: those that must not compile alone.
+//! torch; `cargo xtask test ui`: those that must not compile alone; `cargo xtask test --libtorch 2.11`: those of the
+//! libraries, on another libtorch.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::failure::Result;
-use crate::{cargo, peers, setup};
+use crate::{cargo, peers, setup, versions};
 
 /// Run the tests, as `cargo xtask test -- sampler` for those with that in their name.
 #[derive(clap::Args)]
@@ -16,6 +17,9 @@ pub(crate) struct Args {
     /// Also compare with torch itself, in a virtual environment that is made on first use
     #[arg(long)]
     peers: bool,
+    /// The libraries' tests alone, on this libtorch: 2.11, 2.12 or 2.13; the repository's own build stays as it is
+    #[arg(long, value_name = "SERIES", conflicts_with_all = ["part", "peers"])]
+    libtorch: Option<String>,
     /// Handed on to `cargo test`: with all parts, to the first
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<OsString>,
@@ -31,6 +35,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     let root = cargo::root()?;
     if args.part == Some(Part::Ui) {
         return ui_tests(&root, &args.rest);
+    }
+    if let Some(series) = &args.libtorch {
+        return versions::test(&root, series, &args.rest);
     }
     setup::ensure(&root)?;
     tests(&root, &args.rest)?;

@@ -31,7 +31,10 @@ pub fn autocast<T>(device: Device, kind: Kind, body: impl FnOnce() -> T) -> Resu
         Device::Cpu => false,
         Device::Cuda(_) => true,
         other => {
-            return Err(Error::argument(OPERATION, format!("there is none for {other:?}; use the CPU or a CUDA device")));
+            return Err(Error::argument(
+                OPERATION,
+                format!("there is none for {other:?}; use the CPU or a CUDA device"),
+            ));
         }
     };
     let half = match kind {

@@ -48,11 +48,7 @@ impl DistributedDataParallel {
     /// `run`'s own, at once: the other ranks get an error when this one leaves the group. [`Error::Argument`] inside another
     /// `join`, or with a static graph; [`Error::Desynchronised`] for an early end, where the options say so; the errors of
     /// collectives.
-    pub fn join<T, E: From<Error>>(
-        &self,
-        options: JoinOptions,
-        run: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn join<T, E: From<Error>>(&self, options: JoinOptions, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         const OPERATION: &str = "DistributedDataParallel::join";
         if self.options.static_graph {
             return Err(Error::argument(
@@ -103,9 +99,7 @@ impl DistributedDataParallel {
                 let root = self.highest(false)?.unwrap_or_default();
                 self.broadcast_buffers(root, OPERATION)?;
             }
-            self.reducer
-                .shadow_backward(self.group.bridge(), self.options.find_unused_parameters)
-                .during(OPERATION)?;
+            self.reducer.shadow_backward(self.group.bridge(), self.options.find_unused_parameters).during(OPERATION)?;
         }
         let root = self.highest(is_last)?.unwrap_or_default();
         let all = tensors::list(self.parameters.iter().chain(&self.buffers));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{DEFAULT_TIMEOUT, Store};
 use crate::bridge::ffi;
 use crate::error::{During, Error, Result};
-use crate::millis;
+use crate::{millis, version};
 
 /// A store in one file that all ranks can open; opens no port. See `torch.distributed.FileStore`.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,7 @@ impl FileStore {
     /// Where the path is not UTF-8 or its folder does not exist.
     pub fn open(path: &Path, world_size: usize) -> Result<Store> {
         const OPERATION: &str = "FileStore::open";
+        version::check(OPERATION)?;
         let text =
             path.to_str().ok_or_else(|| Error::argument(OPERATION, format!("{} is not UTF-8", path.display())))?;
         // libtorch opens the file at the first use, and then retries for minutes where its folder does not exist.
@@ -45,6 +46,7 @@ impl TcpStore {
     /// [`Error::Network`] where the port is taken.
     pub fn serve(port: u16, timeout: Duration) -> Result<(Store, u16)> {
         const OPERATION: &str = "TcpStore::serve";
+        version::check(OPERATION)?;
         let advise = |error: Error| {
             error.with_message(|message| format!("port {port}: {message}; choose another port, or 0 for any free one"))
         };
@@ -59,13 +61,14 @@ impl TcpStore {
     /// # Errors
     /// [`Error::Network`] or [`Error::Timeout`] where no store answers in time.
     pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Store> {
+        const OPERATION: &str = "TcpStore::connect";
+        version::check(OPERATION)?;
         let advise = |error: Error| {
             error.with_message(|message| {
                 format!("{host}:{port}: {message}; see that a store is served there and can be reached")
             })
         };
-        let inner =
-            ffi::new_tcp_store(host, port, false, millis(timeout)).during("TcpStore::connect").map_err(advise)?;
+        let inner = ffi::new_tcp_store(host, port, false, millis(timeout)).during(OPERATION).map_err(advise)?;
         Ok(Store::new(inner, "TcpStore", timeout))
     }
 }
@@ -82,7 +85,9 @@ impl HashStore {
     /// # Errors
     /// Where libtorch refuses it.
     pub fn open() -> Result<Store> {
-        let inner = ffi::new_hash_store().during("HashStore::open")?;
+        const OPERATION: &str = "HashStore::open";
+        version::check(OPERATION)?;
+        let inner = ffi::new_hash_store().during(OPERATION)?;
         Ok(Store::new(inner, "HashStore", DEFAULT_TIMEOUT))
     }
 }

@@ -17,7 +17,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A handle of a key-value store that every rank of a group sees.
 ///
-/// Made by [`FileStore`], [`TcpStore`], [`HashStore`] or [`PrefixStore`]. A store is no place for secrets: what is in it
+/// Made by [`FileStore`], [`TcpStore`], [`HashStore`] or [`PrefixStore`]; the first three give [`Error::Version`] where the
+/// program has loaded another libtorch than it was compiled for. A store is no place for secrets: what is in it
 /// is readable by whoever reaches the file or the port.
 pub struct Store {
     inner: UniquePtr<ffi::Store>,

@@ -8,8 +8,8 @@ use syn::spanned::Spanned;
 use super::{parse_function, path, place, respan, with_item};
 use crate::check;
 use crate::ir::{
-    Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score,
-    Strategy, TrainLoop, Workers,
+    Checkpoint, Defaults, Every, Function, MaxFailures, MetricsFrom, Parameter, ParameterKind, Resume, Score, Strategy,
+    TrainLoop, Workers,
 };
 use crate::report::Report;
 

@@ -54,7 +54,8 @@ impl<L: TrainLoop> TorchTrainer<L> {
     /// # Errors
     /// [`Error::Config`] and [`Error::Io`] for what can be known before a worker starts, such as GPUs that are not there, a
     /// storage that cannot be written, a callback that fits no loop, or a run of this name with another config: then nothing
-    /// is left behind. [`Error::Callback`] where a callback in the driver fails.
+    /// is left behind; [`Error::C10d`] where the program runs with another libtorch than it was compiled for.
+    /// [`Error::Callback`] where a callback in the driver fails.
     /// [`Error::Run`] with the first rank that failed, its error and the end of its log, once no restart is allowed any
     /// more. [`Error::Interrupted`] after SIGINT or SIGTERM. No worker is left in any case.
     pub fn fit(self) -> Result<Outcome<L>> {
@@ -70,6 +71,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
 
     /// Everything that can be known before a worker starts.
     fn validate(&self) -> Result<()> {
+        trainloop_c10d::check_libtorch()?;
         self.scaling.validate()?;
         self.run.validate()?;
         self.checkpoint.validate()?;

@@ -172,10 +172,12 @@ fn refusals() -> Check {
 
 fn perceptron(vars: &nn::VarStore) -> nn::Sequential {
     let root = vars.root();
-    nn::seq()
-        .add(nn::linear(&root / "0", 20, 32, nn::LinearConfig::default()))
-        .add_fn(Tensor::tanh)
-        .add(nn::linear(&root / "2", 32, 4, nn::LinearConfig::default()))
+    nn::seq().add(nn::linear(&root / "0", 20, 32, nn::LinearConfig::default())).add_fn(Tensor::tanh).add(nn::linear(
+        &root / "2",
+        32,
+        4,
+        nn::LinearConfig::default(),
+    ))
 }
 
 /// Five steps of SGD from the same weights, on both devices.

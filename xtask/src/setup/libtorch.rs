@@ -10,6 +10,10 @@ use crate::failure::{Doing, Result, fail};
 /// Where the version's macros are: the first in newer releases, the second in older ones.
 const HEADERS: [&str; 2] = ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"];
 
+/// The version as a line of text, which torch's own archive has: torch-sys holds it against the one that it binds before
+/// it compiles anything.
+const BUILD_VERSION: &str = "build-version";
+
 /// The library that every build links.
 const LIBRARY: &str = "lib/libtorch_cpu.so";
 
@@ -79,6 +83,12 @@ impl Libtorch {
         Ok(Self { path: path.to_owned(), version })
     }
 
+    /// Writes the version where torch-sys looks for it: a wheel does not have that file.
+    pub(super) fn write_build_version(&self) -> Result<()> {
+        let file = self.path.join(BUILD_VERSION);
+        fs::write(&file, format!("{}\n", self.version)).doing(|| format!("cannot write {}", file.display()))
+    }
+
     /// Refuses a version that the workspace's tch does not fit.
     pub(super) fn require(&self, release: &Release, what: &str) -> Result<()> {
         if release.fits(self.version) {
@@ -104,7 +114,7 @@ fn version(path: &Path) -> Result<Option<Version>> {
             }
         }
     }
-    let text = fs::read_to_string(path.join("build-version")).unwrap_or_default();
+    let text = fs::read_to_string(path.join(BUILD_VERSION)).unwrap_or_default();
     Ok(Version::parse(&text))
 }
 
@@ -166,6 +176,6 @@ pub(super) mod tests {
         fake(dir.path(), "2.12.0");
         let found = Libtorch::inspect(dir.path()).unwrap();
         let text = found.require(&RELEASE, "it").unwrap_err().to_string();
-        assert_eq!(text, "it is libtorch 2.12.0, and this workspace (tch 0.26) needs 2.13");
+        assert_eq!(text, "it is libtorch 2.12.0, and this workspace (tch 0.26.0) needs 2.13");
     }
 }

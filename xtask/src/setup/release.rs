@@ -1,6 +1,8 @@
-//! Which libtorch the workspace is built on, and where its parts come from: the only place with versions.
+//! Which libtorchs there are, which of them the workspace is built on, and where their parts come from: the only place with
+//! versions.
 
 use super::libtorch::Version;
+use crate::failure::{Result, fail};
 
 /// One release of libtorch.
 pub(crate) struct Release {
@@ -8,8 +10,8 @@ pub(crate) struct Release {
     pub(crate) version: &'static str,
     /// Major and minor number; a patch release fits too.
     series: (u32, u32),
-    /// The release of tch that binds it.
-    pub(super) tch: &'static str,
+    /// The release of tch, and of torch-sys, that binds it.
+    pub(crate) tch: &'static str,
     /// torch's own build for the CPU.
     pub(super) zip: CpuZip,
     /// The same libraries out of Python's wheels, to be had wherever pip works.
@@ -48,51 +50,126 @@ impl Release {
         (version.major, version.minor) == self.series
     }
 
-    pub(super) fn series(&self) -> String {
+    /// Major and minor number, as one names it: `2.13`.
+    pub(crate) fn series(&self) -> String {
         format!("{}.{}", self.series.0, self.series.1)
     }
 }
 
 /// The one that the lock file's tch fits.
-pub(crate) const WANTED: Release = Release {
+pub(crate) const WANTED: Release = TORCH_2_13;
+
+/// All that the source can be built on, oldest first.
+const ALL: [Release; 3] = [TORCH_2_11, TORCH_2_12, TORCH_2_13];
+
+/// The release of a series such as `2.11`; its full number, `2.11.0`, does as well.
+pub(crate) fn of_series(name: &str) -> Result<Release> {
+    let found = ALL.into_iter().find(|release| release.series() == name || release.version == name);
+    found.map_or_else(
+        || {
+            let known = ALL.map(|release| release.series()).join(", ");
+            fail(format!("libtorch {name} is not one that this source is tested with; there is: {known}"))
+        },
+        Ok,
+    )
+}
+
+/// One of another series: the workspace's own, which is likely there already, or for that one the one before.
+pub(crate) fn another(release: &Release) -> Release {
+    if release.series == WANTED.series { TORCH_2_12 } else { WANTED }
+}
+
+const TORCH_2_11: Release = Release {
+    version: "2.11.0",
+    series: (2, 11),
+    tch: "0.24.0",
+    zip: CpuZip {
+        url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.11.0%2Bcpu.zip",
+        parts: ZIP_PARTS,
+    },
+    wheels: &[
+        Wheel {
+            requirement: "torch==2.11.0",
+            file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+            sha256: "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+            parts: WHEEL_PARTS,
+        },
+        CUDA_RUNTIME_13,
+        CUPTI_13,
+    ],
+    room: 1_300_000_000,
+};
+
+const TORCH_2_12: Release = Release {
+    version: "2.12.1",
+    series: (2, 12),
+    // tch 0.25, made for 2.12, never came to crates.io. Between 2.12 and 2.13 libtorch only lost its functions with named
+    // dimensions and gained `_foreach_mm`, and tch binds none of these: 0.26 is as true to 2.12.
+    tch: "0.26.0",
+    zip: CpuZip {
+        url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.12.1%2Bcpu.zip",
+        parts: ZIP_PARTS,
+    },
+    wheels: &[
+        Wheel {
+            requirement: "torch==2.12.1",
+            file: "torch-2.12.1-cp311-cp311-manylinux_2_28_x86_64.whl",
+            sha256: "6e29e7e74d05bda7d955c75e99459f878ebd970ef851b4057edbd3b34a5eb4a3",
+            parts: WHEEL_PARTS,
+        },
+        CUDA_RUNTIME_13,
+        CUPTI_13,
+    ],
+    room: 1_300_000_000,
+};
+
+const TORCH_2_13: Release = Release {
     version: "2.13.0",
     series: (2, 13),
-    tch: "0.26",
+    tch: "0.26.0",
     zip: CpuZip {
         url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.13.0%2Bcpu.zip",
-        parts: &[part("libtorch/include/", "include/"), part("libtorch/lib/", "lib/")],
+        parts: ZIP_PARTS,
     },
     wheels: &[
         Wheel {
             requirement: "torch==2.13.0",
             file: "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl",
             sha256: "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7",
-            // Without libtorch_cuda.so: torch-sys links CUDA as soon as it is there.
-            parts: &[
-                part("torch/include/", "include/"),
-                part("torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
-                part("torch/lib/libc10.so", "lib/libc10.so"),
-                part("torch/lib/libtorch.so", "lib/libtorch.so"),
-                part("torch/lib/libshm.so", "lib/libshm.so"),
-                part("torch/lib/libtorch_global_deps.so", "lib/libtorch_global_deps.so"),
-                part("torch/lib/libgomp.so.1", "lib/libgomp.so.1"),
-            ],
+            parts: WHEEL_PARTS,
         },
-        // The wheel's libtorch_cpu.so is linked against these two, CUDA or not.
-        Wheel {
-            requirement: "nvidia-cuda-runtime==13.0.96",
-            file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
-            sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
-            parts: &[part("nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13")],
-        },
-        Wheel {
-            requirement: "nvidia-cuda-cupti==13.0.85",
-            file: "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl",
-            sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
-            parts: &[part("nvidia/cu13/lib/libcupti.so.13", "lib/libcupti.so.13")],
-        },
+        CUDA_RUNTIME_13,
+        CUPTI_13,
     ],
     room: 1_300_000_000,
+};
+
+const ZIP_PARTS: &[Part] = &[part("libtorch/include/", "include/"), part("libtorch/lib/", "lib/")];
+
+/// Without `libtorch_cuda.so`: torch-sys links CUDA as soon as it is there.
+const WHEEL_PARTS: &[Part] = &[
+    part("torch/include/", "include/"),
+    part("torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
+    part("torch/lib/libc10.so", "lib/libc10.so"),
+    part("torch/lib/libtorch.so", "lib/libtorch.so"),
+    part("torch/lib/libshm.so", "lib/libshm.so"),
+    part("torch/lib/libtorch_global_deps.so", "lib/libtorch_global_deps.so"),
+    part("torch/lib/libgomp.so.1", "lib/libgomp.so.1"),
+];
+
+/// The wheels' `libtorch_cpu.so` is linked against this and [`CUPTI_13`], CUDA or not.
+const CUDA_RUNTIME_13: Wheel = Wheel {
+    requirement: "nvidia-cuda-runtime==13.0.96",
+    file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+    sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+    parts: &[part("nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13")],
+};
+
+const CUPTI_13: Wheel = Wheel {
+    requirement: "nvidia-cuda-cupti==13.0.85",
+    file: "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl",
+    sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+    parts: &[part("nvidia/cu13/lib/libcupti.so.13", "lib/libcupti.so.13")],
 };
 
 #[cfg(test)]
@@ -101,13 +178,36 @@ mod tests {
 
     #[test]
     fn pins_are_whole_and_agree_with_the_version() {
-        assert!(WANTED.zip.url.contains(WANTED.version));
-        assert!(WANTED.version.starts_with(&format!("{}.", WANTED.series())));
-        for wheel in WANTED.wheels {
-            assert_eq!(wheel.sha256.len(), 64, "{}", wheel.file);
-            let version = wheel.requirement.split("==").nth(1).unwrap();
-            assert!(wheel.file.contains(&format!("-{version}-")), "{}", wheel.file);
+        for release in ALL {
+            assert!(release.zip.url.contains(release.version));
+            assert!(release.version.starts_with(&format!("{}.", release.series())));
+            for wheel in release.wheels {
+                assert_eq!(wheel.sha256.len(), 64, "{}", wheel.file);
+                let version = wheel.requirement.split("==").nth(1).unwrap();
+                assert!(wheel.file.contains(&format!("-{version}-")), "{}", wheel.file);
+            }
+            assert!(release.wheels[0].requirement.ends_with(release.version));
         }
-        assert!(WANTED.wheels[0].requirement.ends_with(WANTED.version));
+    }
+
+    #[test]
+    fn another_release_is_of_another_series() {
+        for release in ALL {
+            assert_ne!(another(&release).series, release.series);
+        }
+    }
+
+    #[test]
+    fn a_release_is_found_by_its_series_and_others_are_refused_with_the_list() {
+        assert_eq!(of_series("2.11").unwrap().version, "2.11.0");
+        assert_eq!(of_series("2.12.1").unwrap().series(), "2.12");
+        assert_eq!(of_series(&WANTED.series()).unwrap().version, WANTED.version);
+        for name in ["2.10", "2.1", "2", "", "2.12.0", "2.130"] {
+            let text = of_series(name).err().unwrap().to_string();
+            assert_eq!(
+                text,
+                format!("libtorch {name} is not one that this source is tested with; there is: 2.11, 2.12, 2.13")
+            );
+        }
     }
 }
