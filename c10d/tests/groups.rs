@@ -173,7 +173,12 @@ fn compared(world_size: usize, timeout: Duration, run: impl Fn(ProcessGroup) + S
                     } else {
                         FileStore::open(&folder.path().join("store"), world_size).unwrap()
                     };
-                    let options = GroupOptions { timeout, interface: Interface::Loopback, debug: true };
+                    let options = GroupOptions {
+                        timeout,
+                        interface: Interface::Loopback,
+                        debug: true,
+                        ..GroupOptions::default()
+                    };
                     run(ProcessGroup::with_options(&store, rank, world_size, options).unwrap());
                 });
             }

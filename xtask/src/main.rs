@@ -4,10 +4,13 @@
 
 mod bench;
 mod cargo;
+mod check_cuda;
 mod ci;
 mod failure;
+mod gpu_bundle;
 mod peers;
 mod run;
+mod second;
 mod setup;
 mod test;
 mod versions;
@@ -31,6 +34,8 @@ enum Verb {
     Test(test::Args),
     Bench(bench::Args),
     Ci(ci::Args),
+    CheckCuda(check_cuda::Args),
+    GpuBundle(gpu_bundle::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Ci(args) => ci::main(&args),
+        Verb::CheckCuda(args) => check_cuda::main(&args),
+        Verb::GpuBundle(args) => gpu_bundle::main(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -92,6 +92,24 @@ pub(crate) fn cached(release: &Release) -> Result<PathBuf> {
     fetch(&Cache::of_user()?, release)
 }
 
+/// [`cached`] with CUDA: to compile and link against, not to run.
+pub(crate) fn cached_cuda(release: &Release) -> Result<PathBuf> {
+    compiler::check()?;
+    let slot = Cache::of_user()?.slot(&format!("libtorch-{}-cuda", release.version));
+    if slot.is_whole() {
+        return Ok(slot.path().to_owned());
+    }
+    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"), release)?;
+    slot.fill(Place::Aside, release.cuda_room, |tree, scratch| {
+        eprintln!("fetching libtorch {} with CUDA into {}", release.version, slot.path().display());
+        wheels::fetch(release.cuda_wheels, tree, scratch)?;
+        let libtorch = Libtorch::inspect(tree)?;
+        libtorch.require(release, "what was downloaded")?;
+        libtorch.write_build_version()
+    })?;
+    Ok(slot.path().to_owned())
+}
+
 /// The cache's libtorch, downloaded if it is not there.
 fn fetch(cache: &Cache, release: &Release) -> Result<PathBuf> {
     let slot = cache.slot(&format!("libtorch-{}-cpu", release.version));
@@ -103,7 +121,7 @@ fn fetch(cache: &Cache, release: &Release) -> Result<PathBuf> {
         eprintln!("fetching libtorch {} into {}", release.version, slot.path().display());
         if let cpu_zip::Fetched::Unreachable(why) = cpu_zip::fetch(release, tree, scratch)? {
             eprintln!("  not to be had from PyTorch's server ({why}): taking it from PyTorch's wheel, by pip");
-            wheels::fetch(release, tree, scratch)?;
+            wheels::fetch(release.wheels, tree, scratch)?;
         }
         let libtorch = Libtorch::inspect(tree)?;
         libtorch.require(release, "what was downloaded")?;

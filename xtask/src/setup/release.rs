@@ -16,8 +16,11 @@ pub(crate) struct Release {
     pub(super) zip: CpuZip,
     /// The same libraries out of Python's wheels, to be had wherever pip works.
     pub(super) wheels: &'static [Wheel],
+    /// With CUDA, from wheels alone: the libraries to link against, and the headers that NCCL's process group needs.
+    pub(super) cuda_wheels: &'static [Wheel],
     /// Bytes on disk while it is fetched: archive and what comes out of it, side by side.
     pub(super) room: u64,
+    pub(super) cuda_room: u64,
 }
 
 /// An archive on torch's own server.
@@ -27,6 +30,7 @@ pub(super) struct CpuZip {
 }
 
 /// One wheel, pinned to the very file.
+#[derive(Clone, Copy)]
 pub(super) struct Wheel {
     /// As pip takes it.
     pub(super) requirement: &'static str,
@@ -43,6 +47,13 @@ pub(super) struct Part {
 
 const fn part(from: &'static str, to: &'static str) -> Part {
     Part { from, to }
+}
+
+impl Wheel {
+    /// The same wheel, of which other parts are wanted.
+    const fn with(self, parts: &'static [Part]) -> Self {
+        Self { parts, ..self }
+    }
 }
 
 impl Release {
@@ -87,17 +98,23 @@ const TORCH_2_11: Release = Release {
         url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.11.0%2Bcpu.zip",
         parts: ZIP_PARTS,
     },
-    wheels: &[
-        Wheel {
-            requirement: "torch==2.11.0",
-            file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-            sha256: "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
-            parts: WHEEL_PARTS,
-        },
-        CUDA_RUNTIME_13,
+    wheels: &[WHEEL_2_11, CUDA_RUNTIME_13, CUPTI_13],
+    cuda_wheels: &[
+        WHEEL_2_11.with(CUDA_WHEEL_PARTS),
+        CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
+        CUDA_CRT_13,
+        NCCL_2_28,
     ],
     room: 1_300_000_000,
+    cuda_room: 2_500_000_000,
+};
+
+const WHEEL_2_11: Wheel = Wheel {
+    requirement: "torch==2.11.0",
+    file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+    sha256: "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+    parts: WHEEL_PARTS,
 };
 
 const TORCH_2_12: Release = Release {
@@ -110,17 +127,23 @@ const TORCH_2_12: Release = Release {
         url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.12.1%2Bcpu.zip",
         parts: ZIP_PARTS,
     },
-    wheels: &[
-        Wheel {
-            requirement: "torch==2.12.1",
-            file: "torch-2.12.1-cp311-cp311-manylinux_2_28_x86_64.whl",
-            sha256: "6e29e7e74d05bda7d955c75e99459f878ebd970ef851b4057edbd3b34a5eb4a3",
-            parts: WHEEL_PARTS,
-        },
-        CUDA_RUNTIME_13,
+    wheels: &[WHEEL_2_12, CUDA_RUNTIME_13, CUPTI_13],
+    cuda_wheels: &[
+        WHEEL_2_12.with(CUDA_WHEEL_PARTS),
+        CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
+        CUDA_CRT_13,
+        NCCL_2_29,
     ],
     room: 1_300_000_000,
+    cuda_room: 2_500_000_000,
+};
+
+const WHEEL_2_12: Wheel = Wheel {
+    requirement: "torch==2.12.1",
+    file: "torch-2.12.1-cp311-cp311-manylinux_2_28_x86_64.whl",
+    sha256: "6e29e7e74d05bda7d955c75e99459f878ebd970ef851b4057edbd3b34a5eb4a3",
+    parts: WHEEL_PARTS,
 };
 
 const TORCH_2_13: Release = Release {
@@ -131,17 +154,23 @@ const TORCH_2_13: Release = Release {
         url: "https://download.pytorch.org/libtorch/cpu/libtorch-shared-with-deps-2.13.0%2Bcpu.zip",
         parts: ZIP_PARTS,
     },
-    wheels: &[
-        Wheel {
-            requirement: "torch==2.13.0",
-            file: "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl",
-            sha256: "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7",
-            parts: WHEEL_PARTS,
-        },
-        CUDA_RUNTIME_13,
+    wheels: &[WHEEL_2_13, CUDA_RUNTIME_13, CUPTI_13],
+    cuda_wheels: &[
+        WHEEL_2_13.with(CUDA_WHEEL_PARTS),
+        CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
+        CUDA_CRT_13,
+        NCCL_2_29,
     ],
     room: 1_300_000_000,
+    cuda_room: 2_500_000_000,
+};
+
+const WHEEL_2_13: Wheel = Wheel {
+    requirement: "torch==2.13.0",
+    file: "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+    sha256: "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7",
+    parts: WHEEL_PARTS,
 };
 
 const ZIP_PARTS: &[Part] = &[part("libtorch/include/", "include/"), part("libtorch/lib/", "lib/")];
@@ -181,7 +210,7 @@ mod tests {
         for release in ALL {
             assert!(release.zip.url.contains(release.version));
             assert!(release.version.starts_with(&format!("{}.", release.series())));
-            for wheel in release.wheels {
+            for wheel in release.wheels.iter().chain(release.cuda_wheels) {
                 assert_eq!(wheel.sha256.len(), 64, "{}", wheel.file);
                 let version = wheel.requirement.split("==").nth(1).unwrap();
                 assert!(wheel.file.contains(&format!("-{version}-")), "{}", wheel.file);

@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::release::{Release, Wheel};
+use super::release::Wheel;
 use super::{python, sha256, unpack};
 use crate::failure::{Doing, Failure, Result, fail};
 
 /// The files are pinned, so any python3 is to fetch the same: these say which, in place of its own version.
-const TARGET: [&str; 16] = [
+const TARGET: [&str; 18] = [
     "--no-deps",
     "--only-binary=:all:",
     "--python-version",
@@ -27,23 +27,25 @@ const TARGET: [&str; 16] = [
     "--platform",
     "manylinux_2_25_x86_64",
     "--platform",
+    "manylinux_2_18_x86_64",
+    "--platform",
     "manylinux_2_17_x86_64",
     "--platform",
     "manylinux2014_x86_64",
 ];
 
 /// Downloads into `scratch`, checks, and unpacks below `tree`.
-pub(super) fn fetch(release: &Release, tree: &Path, scratch: &Path) -> Result<()> {
+pub(super) fn fetch(wheels: &[Wheel], tree: &Path, scratch: &Path) -> Result<()> {
     python::require_pip()?;
-    download(release, scratch)?;
-    install(release.wheels, tree, scratch)
+    download(wheels, scratch)?;
+    install(wheels, tree, scratch)
 }
 
-fn download(release: &Release, scratch: &Path) -> Result<()> {
+fn download(wheels: &[Wheel], scratch: &Path) -> Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "download", "--no-cache-dir"]).args(TARGET);
     command.arg("--dest").arg(scratch);
-    command.args(release.wheels.iter().map(|wheel| wheel.requirement));
+    command.args(wheels.iter().map(|wheel| wheel.requirement));
     // Its progress goes where ours goes, and its temporary files onto the disk whose room was checked.
     let progress = io::stderr().as_fd().try_clone_to_owned().doing(|| "cannot show pip's progress")?;
     command.env("TMPDIR", scratch).stdout(progress).stderr(Stdio::piped());
