@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod ddp;
+
 use std::process::Command;
 
 use serde_json::Value;
@@ -38,4 +40,28 @@ pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) 
         reports.push(line["metrics"].clone());
     }
     ranks
+}
+
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The distance of two numbers: absolute, or relative where the expected one is above 1.
+pub(crate) fn far(found: f64, expected: f64) -> f64 {
+    // NaN is far from everything.
+    let far = (found - expected).abs() / expected.abs().max(1.0);
+    if far.is_nan() { f64::INFINITY } else { far }
+}
+
+/// The greatest distance between two sets of weights.
+pub(crate) fn parameters_far(found: &Value, expected: &Value) -> f64 {
+    let (found, expected) = (found.as_object().unwrap(), expected.as_object().unwrap());
+    assert_eq!(found.len(), expected.len());
+    let mut worst = 0.0_f64;
+    for (name, values) in found {
+        let (left, right) = (numbers(values), numbers(&expected[name]));
+        assert_eq!(left.len(), right.len(), "{name}");
+        worst = left.into_iter().zip(right).map(|(left, right)| far(left, right)).fold(worst, f64::max);
+    }
+    worst
 }
