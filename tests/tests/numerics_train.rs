@@ -14,7 +14,7 @@ fn train(workers: usize, config: &Value) -> Ranks {
 
 /// A small problem: inputs between -1 and 1 and labels that have something to do with them.
 fn config(net: &str, samples: usize) -> Value {
-    let width = if net == "Mlp" { 4 } else { 16 };
+    let width = if net == "Conv" { 16 } else { 4 };
     let mut state = 20_u64;
     let mut random = || {
         // Knuth's MMIX: https://en.wikipedia.org/wiki/Linear_congruential_generator
@@ -198,6 +198,16 @@ fn without_the_weight_of_an_uneven_batch_the_runs_differ() {
         assert!(before < 1e-12, "the first four batches are even, and yet {before:e} away");
     }
     assert_equals_one_process(2, &with(&config("Mlp", 32), &json!({"ignore_weight": true})));
+}
+
+/// The run's error names, by their paths in the model, the parameters that had no part in the loss.
+#[test]
+fn parameters_without_a_gradient_are_named() {
+    let (_folder, output) = common::output(TRAIN, &[], 2, &with(&config("Idle", 37), &json!({"epochs": 1})));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("`2.weight`") && text.contains("`2.bias`") && !text.contains("`0."), "{text}");
+    assert!(text.contains("DdpOptions::find_unused_parameters"), "{text}");
 }
 
 /// The same seed twice gives the same losses and weights, bit for bit.

@@ -35,6 +35,7 @@ struct Config {
 #[derive(Serialize, Deserialize, Debug, Clone, Copy)]
 enum NetKind {
     Mlp,
+    Idle,
     Norm,
     Conv,
 }
@@ -61,6 +62,8 @@ struct Step {
 #[derive(Debug)]
 enum Net {
     Mlp(nn::Linear, nn::Linear),
+    /// The second layer has no part in what comes out.
+    Idle(nn::Linear, nn::Linear),
     Norm(nn::Linear, nn::BatchNorm, nn::Linear),
     Conv(nn::Conv2D, nn::Linear),
 }
@@ -72,6 +75,7 @@ impl Net {
         // (Conv2d, Tanh, AvgPool2d, Flatten, Linear).
         match kind {
             NetKind::Mlp => Self::Mlp(nn::linear(path / "0", 4, 8, linear), nn::linear(path / "2", 8, 3, linear)),
+            NetKind::Idle => Self::Idle(nn::linear(path / "0", 4, 8, linear), nn::linear(path / "2", 8, 3, linear)),
             NetKind::Norm => Self::Norm(
                 // The norm would take a bias away again.
                 nn::linear(path / "0", 4, 8, LinearConfig { bias: false, ..linear }),
@@ -88,6 +92,11 @@ impl Net {
     fn forward(&self, inputs: &Tensor) -> Tensor {
         match self {
             Self::Mlp(first, second) => inputs.apply(first).tanh().apply(second),
+            Self::Idle(first, second) => {
+                let hidden = inputs.apply(first);
+                let _ = tch::no_grad(|| hidden.apply(second));
+                hidden
+            }
             Self::Norm(first, norm, second) => inputs.apply(first).apply_t(norm, true).tanh().apply(second),
             Self::Conv(first, second) => {
                 let images = inputs.view([-1, 1, 4, 4]);

@@ -4,15 +4,16 @@
 
 pub(crate) mod ddp;
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// What each rank reported, in the order of its reports.
 pub(crate) type Ranks = Vec<Vec<Value>>;
 
-/// Runs `program ARGS WORKERS STORAGE CONFIG` to its end; panics with its output where it fails.
-pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) -> Ranks {
+/// Runs `program ARGS WORKERS STORAGE CONFIG` to its end, with a new folder for the storage.
+pub(crate) fn output(program: &str, args: &[&str], workers: usize, config: &Value) -> (TempDir, Output) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
     std::fs::write(&path, config.to_string()).unwrap();
@@ -25,6 +26,12 @@ pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) 
         .env("OMP_NUM_THREADS", "1")
         .output()
         .unwrap();
+    (folder, output)
+}
+
+/// [`output`], read; panics with it where the program fails.
+pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) -> Ranks {
+    let (folder, output) = output(program, args, workers, config);
     assert!(
         output.status.success(),
         "{program} with {workers} workers failed:\n{}{}",
