@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 # Name, widths, batch size, steps of a round.
-CASES = [("mlp_64_128_10", [64, 128, 10], 32, 3000), ("mlp_784_1024_1024_10", [784, 1024, 1024, 10], 64, 80)]
+CASES = [("mlp_64_128_10", [64, 128, 10], 32, 1500), ("mlp_784_1024_1024_10", [784, 1024, 1024, 10], 64, 60)]
 WARM_UP = 4
 
 

@@ -23,8 +23,8 @@ struct Case {
 }
 
 const CASES: [Case; 2] = [
-    Case { name: "mlp_64_128_10", widths: &[64, 128, 10], batch_size: 32, steps: 3000 },
-    Case { name: "mlp_784_1024_1024_10", widths: &[784, 1024, 1024, 10], batch_size: 64, steps: 80 },
+    Case { name: "mlp_64_128_10", widths: &[64, 128, 10], batch_size: 32, steps: 1500 },
+    Case { name: "mlp_784_1024_1024_10", widths: &[784, 1024, 1024, 10], batch_size: 64, steps: 60 },
 ];
 
 /// The part of a round's steps that is done before the clock runs.
