@@ -7,7 +7,7 @@ import time
 
 import torch
 
-TENSORS, ELEMENTS, STEPS, WARM_UP = 100, 16 * 1024, 1000, 100
+TENSORS, ELEMENTS, STEPS, WARM_UP = 100, 16 * 1024, 300, 50
 
 
 def main():

@@ -25,26 +25,29 @@ impl Peer {
         std::env::var_os(PYTHON).map(|python| Self { python, script })
     }
 
-    /// What starts the script, with one thread for each process.
+    /// What starts the script.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(self.script));
-        command.env("OMP_NUM_THREADS", "1");
         command
     }
 }
 
-/// Starts `command(rank, store)` for each of `count` ranks, which meet in the file `store`; gives the times that rank 0 prints
-/// as JSON.
+/// Starts `command(rank, store)` for each of `count` ranks, with one thread each, which meet in the file `store`; gives the
+/// times that rank 0 prints as JSON.
 ///
 /// # Errors
 /// Where a rank cannot be started or fails, with what it said, or rank 0 prints anything else.
 pub fn ranks(count: usize, mut command: impl FnMut(usize, &Path) -> Command) -> Result<Times> {
     let folder = tempfile::tempdir()?;
     let store = folder.path().join("store");
-    let spawn = |rank| command(rank, &store).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let children = (0..count).map(spawn).collect::<std::io::Result<Vec<Child>>>()?;
+    let mut spawn = |rank| {
+        let mut command = command(rank, &store);
+        // Each sets libtorch's own number, too.
+        command.env("OMP_NUM_THREADS", "1").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    let children = (0..count).map(&mut spawn).collect::<std::io::Result<Vec<Child>>>()?;
     let mut times = None;
     for (rank, child) in children.into_iter().enumerate() {
         let output = child.wait_with_output()?;

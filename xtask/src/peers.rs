@@ -13,7 +13,8 @@ const ROOM: u64 = 8_000_000_000;
 /// The variable in which tests and benchmarks are told of the environment's python.
 pub(crate) const PYTHON: &str = "TRAINLOOP_PEER_PYTHON";
 
-/// Runs the tests behind the feature `peers`.
+/// Runs the tests behind the feature `peers`: the files `…_peers.rs`. The whole workspace is named, so that nothing is built
+/// again that its other tests have built.
 pub(crate) fn test(root: &Path) -> Result<()> {
     let python = environment()?;
     cargo::run(
@@ -37,7 +38,7 @@ fn fill(slot: &Slot) -> Result<()> {
         cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
         let requirement = format!("torch=={}", RELEASE.version);
         let mut pip = Command::new(path.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy"]);
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy", "safetensors"]);
         cargo::run(pip.env("TMPDIR", scratch))
     })
 }

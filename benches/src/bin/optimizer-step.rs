@@ -16,8 +16,8 @@ const CASE: &str = "adamw_100_of_64ki";
 /// As in `peers/optimizer_step.py`.
 const TENSORS: usize = 100;
 const ELEMENTS: i64 = 16 * 1024;
-const STEPS: u32 = 1000;
-const WARM_UP: u32 = 100;
+const STEPS: u32 = 300;
+const WARM_UP: u32 = 50;
 
 /// A step of AdamW over 100 tensors of 64 KiB.
 #[derive(Parser)]
