@@ -2,7 +2,13 @@
 //!
 //! A figure is a median within one run; the machines that these run on are shared, so compare figures of one run alone.
 
+mod compare;
+mod peer;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use compare::{Comparison, OURS, PEER, PEER_FUSED, Times};
+pub use peer::{Peer, ranks};
 
 /// The middle value; `None` where there is none.
 #[must_use]

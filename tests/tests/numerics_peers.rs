@@ -2,14 +2,17 @@
 
 #![cfg(feature = "peers")]
 
+#[path = "numerics_common/mod.rs"]
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Runs `expected/NAME.py` in a temporary folder and compares the JSON that it makes with the one that is kept, up to
-/// the version of PyTorch.
-fn compare(name: &str) {
+/// Runs `expected/NAME.py` in a temporary folder; gives the JSON that it makes and the one that is kept, each without its
+/// version of PyTorch.
+fn fresh_and_kept(name: &str) -> [Value; 2] {
     let python = std::env::var_os("TRAINLOOP_PEER_PYTHON")
         .expect("TRAINLOOP_PEER_PYTHON names a Python with torch; `cargo xtask test --peers` sets it");
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/expected");
@@ -19,15 +22,25 @@ fn compare(name: &str) {
     std::fs::copy(kept.join(name).with_extension("py"), &script).unwrap();
     let output = Command::new(python).arg(&script).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{name}.py failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    let read = |folder: &Path| {
+    [folder.path(), &kept].map(|folder| {
         let text = std::fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
         let mut file: Value = serde_json::from_str(&text).unwrap();
-        let version = file.as_object_mut().unwrap().remove("torch").unwrap();
-        (file, version)
-    };
-    let ((fresh, version), (kept, kept_version)) = (read(folder.path()), read(&kept));
+        file.as_object_mut().unwrap().remove("torch").unwrap();
+        file
+    })
+}
+
+/// What is kept is what PyTorch gives.
+fn compare(name: &str) {
+    let [fresh, kept] = fresh_and_kept(name);
     // Both are too long to print.
-    assert!(fresh == kept, "{name}.json of PyTorch {version} differs from the kept one, of {kept_version}");
+    assert!(fresh == kept, "{name}.json of this PyTorch differs from the kept one");
+}
+
+/// PyTorch's `DistributedDataParallel.join` gives the gradients and weights of join.json.
+#[test]
+fn join() {
+    compare("join");
 }
 
 /// PyTorch's `DistributedSampler` gives the tables of sampler.json.
@@ -60,10 +73,18 @@ fn schedules() {
     compare("schedules");
 }
 
-/// PyTorch's `DistributedDataParallel` over two processes gives the losses and weights of ddp.json.
+/// PyTorch's `DistributedDataParallel` and ours, each over two processes: the same losses step by step. What is kept has the
+/// same nets, data and cases.
 #[test]
 fn ddp() {
-    compare("ddp");
+    let [mut fresh, mut kept] = fresh_and_kept("ddp");
+    common::ddp::assert_follows(&fresh);
+    // Their last digits are the processor's, too.
+    for case in [&mut fresh, &mut kept].into_iter().flat_map(|file| file["cases"].as_array_mut().unwrap()) {
+        case["losses"].take();
+        case["last"].take();
+    }
+    assert!(fresh == kept, "ddp.json of this PyTorch has other cases than the kept one");
 }
 
 /// No script of `expected/` is left out above.
@@ -74,5 +95,5 @@ fn every_script_is_compared() {
     let scripts = files.filter(|path| path.extension().is_some_and(|extension| extension == "py"));
     let mut names: Vec<String> = scripts.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["clip", "ddp", "optimizers", "sampler", "scaler", "schedules"]);
+    assert_eq!(names, ["clip", "ddp", "join", "optimizers", "sampler", "scaler", "schedules"]);
 }

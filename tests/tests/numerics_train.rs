@@ -3,7 +3,7 @@
 #[path = "numerics_common/mod.rs"]
 mod common;
 
-use common::Ranks;
+use common::{Ranks, far, numbers, parameters_far};
 use serde_json::{Value, json};
 
 const TRAIN: &str = env!("CARGO_BIN_EXE_numerics_train");
@@ -14,7 +14,7 @@ fn train(workers: usize, config: &Value) -> Ranks {
 
 /// A small problem: inputs between -1 and 1 and labels that have something to do with them.
 fn config(net: &str, samples: usize) -> Value {
-    let width = if net == "Mlp" { 4 } else { 16 };
+    let width = if net == "Conv" { 16 } else { 4 };
     let mut state = 20_u64;
     let mut random = || {
         // Knuth's MMIX: https://en.wikipedia.org/wiki/Linear_congruential_generator
@@ -43,30 +43,6 @@ fn with(config: &Value, changes: &Value) -> Value {
     let mut config = config.clone();
     config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     config
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-}
-
-/// The distance of two numbers: absolute, or relative where the expected one is above 1.
-fn far(found: f64, expected: f64) -> f64 {
-    // NaN is far from everything.
-    let far = (found - expected).abs() / expected.abs().max(1.0);
-    if far.is_nan() { f64::INFINITY } else { far }
-}
-
-/// The greatest distance between two sets of weights.
-fn parameters_far(found: &Value, expected: &Value) -> f64 {
-    let (found, expected) = (found.as_object().unwrap(), expected.as_object().unwrap());
-    assert_eq!(found.len(), expected.len());
-    let mut worst = 0.0_f64;
-    for (name, values) in found {
-        let (left, right) = (numbers(values), numbers(&expected[name]));
-        assert_eq!(left.len(), right.len(), "{name}");
-        worst = left.into_iter().zip(right).map(|(left, right)| far(left, right)).fold(worst, f64::max);
-    }
-    worst
 }
 
 /// The loss of step `step` over all ranks' samples.
@@ -140,42 +116,11 @@ fn adamw() -> Value {
     json!({"optimizer": {"AdamW": {"lr": 0.01}}})
 }
 
-/// From PyTorch's initial weights, on its data, two ranks have its losses and weights after each step, to 1e-12.
+/// From PyTorch's initial weights, with its data and seed, two ranks have the losses of PyTorch's own DDP.
 #[test]
 fn two_ranks_follow_pytorchs_own_ddp() {
-    let file: Value = serde_json::from_str(include_str!("../../runtime/tests/expected/ddp.json")).unwrap();
-    let names: Vec<&str> = file["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    let by_name = |values: &Value| -> Value {
-        names
-            .iter()
-            .zip(values.as_array().unwrap())
-            .map(|(name, values)| ((*name).to_owned(), values.clone()))
-            .collect()
-    };
-    let changes = json!({
-        "optimizer": {"Sgd": {"lr": file["lr"], "momentum": file["momentum"]}},
-        "inputs": file["inputs"],
-        "labels": file["labels"],
-        "batch_size": file["batch_size"],
-        "epochs": file["epochs"],
-        "shuffle": null,
-        "initial": by_name(&file["initial"]),
-    });
-    let steps = file["steps"].as_array().unwrap();
-    for buckets in [json!({}), json!({"bucket_bytes": 64}), json!({"gradient_as_bucket_view": true})] {
-        let ranks = train(2, &with(&with(&config("Mlp", 0), &changes), &buckets));
-        let mut worst = (0.0_f64, 0.0_f64);
-        for (rank, reports) in ranks.iter().enumerate() {
-            assert_eq!(reports.len(), steps.len());
-            for (found, expected) in reports.iter().zip(steps) {
-                let losses = numbers(&expected["losses"]);
-                worst.0 = worst.0.max(far(found["loss"].as_f64().unwrap(), losses[rank]));
-                worst.1 = worst.1.max(parameters_far(&found["parameters"], &by_name(&expected["parameters"])));
-            }
-        }
-        println!("{buckets}: losses {:e}, weights {:e}", worst.0, worst.1);
-        assert!(worst.0 < 1e-12 && worst.1 < 1e-12, "{buckets}: {worst:?}");
-    }
+    let file = include_str!("../../runtime/tests/expected/ddp.json");
+    common::ddp::assert_follows(&serde_json::from_str(file).unwrap());
 }
 
 /// Two workers with batches of 4 are one process with batches of 8, on 37 samples: the last global batch has 5.
@@ -253,6 +198,16 @@ fn without_the_weight_of_an_uneven_batch_the_runs_differ() {
         assert!(before < 1e-12, "the first four batches are even, and yet {before:e} away");
     }
     assert_equals_one_process(2, &with(&config("Mlp", 32), &json!({"ignore_weight": true})));
+}
+
+/// The run's error names, by their paths in the model, the parameters that had no part in the loss.
+#[test]
+fn parameters_without_a_gradient_are_named() {
+    let (_folder, output) = common::output(TRAIN, &[], 2, &with(&config("Idle", 37), &json!({"epochs": 1})));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("`2.weight`") && text.contains("`2.bias`") && !text.contains("`0."), "{text}");
+    assert!(text.contains("DdpOptions::find_unused_parameters"), "{text}");
 }
 
 /// The same seed twice gives the same losses and weights, bit for bit.

@@ -10,18 +10,20 @@ use crate::setup::{Cache, Place, RELEASE, Slot, python3};
 /// What the environment takes while pip fills it: torch's own wheel brings CUDA with it.
 const ROOM: u64 = 8_000_000_000;
 
-/// Runs the tests behind the feature `peers`.
+/// The variable in which tests and benchmarks are told of the environment's python.
+pub(crate) const PYTHON: &str = "TRAINLOOP_PEER_PYTHON";
+
+/// Runs the tests behind the feature `peers`: the files `…_peers.rs`. The whole workspace is named, so that nothing is built
+/// again that its other tests have built.
 pub(crate) fn test(root: &Path) -> Result<()> {
     let python = environment()?;
     cargo::run(
-        cargo::cargo(root)
-            .args(["test", "--package", "trainloop-tests", "--features", "peers"])
-            .env("TRAINLOOP_PEER_PYTHON", python),
+        cargo::cargo(root).args(["test", "--package", "trainloop-tests", "--features", "peers"]).env(PYTHON, python),
     )
 }
 
 /// The environment's python, after making the environment if need be.
-fn environment() -> Result<PathBuf> {
+pub(crate) fn environment() -> Result<PathBuf> {
     let slot = Cache::of_user()?.slot(&format!("peers-{}", RELEASE.version));
     if !slot.is_whole() {
         fill(&slot)?;
@@ -36,7 +38,7 @@ fn fill(slot: &Slot) -> Result<()> {
         cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
         let requirement = format!("torch=={}", RELEASE.version);
         let mut pip = Command::new(path.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy"]);
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy", "safetensors"]);
         cargo::run(pip.env("TMPDIR", scratch))
     })
 }

@@ -263,7 +263,9 @@ impl DistributedDataParallel {
     fn name_unused(&self, error: Error) -> Error {
         const SHOWN: usize = 8;
         let Error::Torch { operation, message } = &error else { return error };
-        let Some((_, rest)) = message.split_once("did not receive grad for rank ") else { return error };
+        let Some((_, rest)) = message.split_once("Parameter indices which did not receive grad for rank ") else {
+            return error;
+        };
         let line = rest.lines().next().unwrap_or_default();
         let numbers = line.split_once(':').map_or("", |(_, numbers)| numbers).split_whitespace();
         let mut unused: Vec<&String> =
@@ -275,9 +277,16 @@ impl DistributedDataParallel {
         }
         let shown: Vec<String> = unused.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
         let more = if unused.len() > SHOWN { format!(" and {} more", unused.len() - SHOWN) } else { String::new() };
+        let mend = if self.options.static_graph {
+            "every pass of a static graph uses what the first one did: let it take part, or leave \
+             `DdpOptions::static_graph` off"
+        } else if self.options.find_unused_parameters {
+            "the forward pass has used it: let every output of that pass take part in the loss"
+        } else {
+            "let every parameter take part, or set `DdpOptions::find_unused_parameters`"
+        };
         let message = format!(
-            "the pass before was never finished: {}{more} had no part in its loss, and so no gradient; let every \
-             parameter take part, or set `DdpOptions::find_unused_parameters`",
+            "the pass before was never finished: {}{more} had no part in its loss, and so no gradient; {mend}",
             shown.join(", ")
         );
         Error::Torch { operation, message }

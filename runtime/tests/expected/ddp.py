@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes ddp.json: losses and weights of PyTorch's own DistributedDataParallel over two ranks, step by step.
+"""Makes ddp.json: 100 steps of PyTorch's own DistributedDataParallel over two ranks, for several nets and optimizers.
 
     python ddp.py            # needs torch 2.13; starts two processes, writes the file beside this script
 
-A small network in float64 (Linear 4→8, tanh, Linear 8→3; cross entropy) learns 24 samples with SGD and momentum. Rank r
-takes samples r, r + 2, r + 4, … in order (DistributedSampler without shuffling), `batch_size` at a time. The file holds
-all that a test needs: initial values (flat, weights as [out, in] row by row), inputs, labels, and for each step the
-loss of each rank and the values after it. The ranks meet in a file and talk over loopback.
+Small nets learn 40 samples, shared out and shuffled by DistributedSampler with a seed, `batch_size` at a time and
+rank. The file holds all that a test needs: inputs, labels, initial values (flat, weights as [out, in] row by row), and
+for each case the loss of every step on each rank, and rank 0's values at the end, running means included. Data and
+initial values are rounded to three digits. The ranks meet in a file and talk over loopback.
 """
 
 import json
@@ -18,79 +18,142 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DistributedSampler
 
-WORLD, SAMPLES, BATCH_SIZE, EPOCHS, LR, MOMENTUM = 2, 24, 4, 2, 0.1, 0.9
+WORLD, SAMPLES, BATCH_SIZE, EPOCHS, SHUFFLE = 2, 40, 4, 20, 17
+SGD = {"Sgd": {"lr": 0.1, "momentum": 0.9}}
+ADAM = {"Adam": {"lr": 0.01}}
+ADAMW = {"AdamW": {"lr": 0.01}}
+# None stands for the default of 25 MiB, and so for one bucket.
+CASES = [
+    {"net": "Mlp", "optimizer": SGD, "double": True, "bucket_bytes": None, "gradient_as_bucket_view": False},
+    {"net": "Mlp", "optimizer": ADAM, "double": True, "bucket_bytes": 64, "gradient_as_bucket_view": False},
+    {"net": "Norm", "optimizer": SGD, "double": True, "bucket_bytes": 256, "gradient_as_bucket_view": True},
+    {"net": "Norm", "optimizer": ADAM, "double": True, "bucket_bytes": None, "gradient_as_bucket_view": False},
+    {"net": "Conv", "optimizer": ADAMW, "double": True, "bucket_bytes": 64, "gradient_as_bucket_view": True},
+    {"net": "Mlp", "optimizer": SGD, "double": False, "bucket_bytes": 64, "gradient_as_bucket_view": False},
+    {"net": "Mlp", "optimizer": ADAM, "double": False, "bucket_bytes": None, "gradient_as_bucket_view": False},
+    {"net": "Norm", "optimizer": ADAMW, "double": False, "bucket_bytes": 64, "gradient_as_bucket_view": False},
+]
 
 
-def problem():
+def build(net):
+    nn = torch.nn
+    match net:
+        case "Mlp":
+            return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+        case "Norm":
+            # The norm takes a bias before it away again: its gradient would be mere rounding, which Adam enlarges.
+            return nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3))
+        case "Conv":
+            head = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+            return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.AvgPool2d(2), *head)
+
+
+def three_digits(tensor):
+    return (tensor.double() * 1000).round() / 1000
+
+
+def problem(net):
+    """The net with its first values in float64, 4 or 16 inputs for each sample, and labels that follow from them."""
     torch.manual_seed(5)
-    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)).double()
-    return network, torch.randn(SAMPLES, 4, dtype=torch.float64), torch.randint(3, (SAMPLES,))
+    # First, so that they are every net's.
+    inputs = three_digits(torch.randn(SAMPLES, 16))
+    network = build(net).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(three_digits(parameter))
+    labels = (inputs[:, 0] > 0).long() + (inputs[:, 1] + inputs[:, 2] > 0.3).long()
+    return network, inputs if net == "Conv" else inputs[:, :4], labels
 
 
-def values(network):
-    return [parameter.flatten().tolist() for parameter in network.parameters()]
+def named(tensors):
+    return {name: tensor.flatten().tolist() for name, tensor in tensors if tensor.is_floating_point()}
 
 
-def train(network, inputs, labels, batch_size):
-    """(loss, values after the step) for each step."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=LR, momentum=MOMENTUM)
-    steps = []
-    for _ in range(EPOCHS):
-        for images, wanted in zip(inputs.split(batch_size), labels.split(batch_size), strict=True):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(network(images), wanted)
+def optimizer(network, choice):
+    (name, options), = choice.items()
+    return {"Sgd": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}[name](
+        network.parameters(), **options
+    )
+
+
+def train(network, rows, choice, shape):
+    """The loss of each step; `rows(epoch)` gives the inputs and labels of an epoch's batches."""
+    steps = optimizer(network, choice)
+    losses = []
+    for epoch in range(EPOCHS):
+        for inputs, labels in rows(epoch):
+            steps.zero_grad()
+            loss = torch.nn.functional.cross_entropy(network(inputs.view(-1, *shape)), labels)
             loss.backward()
-            optimizer.step()
-            steps.append((loss.item(), values(network)))
-    return steps
+            steps.step()
+            losses.append(loss.item())
+    return losses
+
+
+def run_case(rank, case):
+    network, inputs, labels = problem(case["net"])
+    if not case["double"]:
+        network, inputs = network.float(), inputs.float()
+    sampler = DistributedSampler(range(SAMPLES), WORLD, rank, seed=SHUFFLE)
+
+    def rows(epoch):
+        sampler.set_epoch(epoch)
+        own = torch.tensor(list(sampler))
+        return [(inputs[places], labels[places]) for places in own.split(BATCH_SIZE)]
+
+    size = case["bucket_bytes"]
+    options = {} if size is None else {"bucket_cap_mb": size / 2**20}
+    ddp = DistributedDataParallel(network, gradient_as_bucket_view=case["gradient_as_bucket_view"], **options)
+    losses = train(ddp, rows, case["optimizer"], (1, 4, 4) if case["net"] == "Conv" else (4,))
+    buckets = len(ddp.reducer._get_zeros_like_grad_buckets())
+    return {"losses": losses, "buckets": buckets, "last": named(network.state_dict().items())}
 
 
 def run_rank(rank, folder):
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=WORLD)
-    network, inputs, labels = problem()
-    steps = train(DistributedDataParallel(network), inputs[rank::WORLD], labels[rank::WORLD], BATCH_SIZE)
-    Path(folder, f"rank-{rank}.json").write_text(json.dumps(steps))
+    cases = [run_case(rank, case) for case in CASES]
+    Path(folder, f"rank-{rank}.json").write_text(json.dumps(cases))
     dist.destroy_process_group()
-
-
-def check(steps):
-    """One process with the double batch must do the same, up to rounding."""
-    alone = train(*problem(), WORLD * BATCH_SIZE)
-    for step, (loss, parameters) in zip(steps, alone, strict=True):
-        assert abs(sum(step["losses"]) / WORLD - loss) < 1e-12
-        for left, right in zip(step["parameters"], parameters, strict=True):
-            assert all(abs(a - b) < 1e-12 for a, b in zip(left, right, strict=True))
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(run_rank, (folder,), nprocs=WORLD)
         ranks = [json.loads(Path(folder, f"rank-{rank}.json").read_text()) for rank in range(WORLD)]
-    steps = []
-    for first, second in zip(*ranks, strict=True):
-        assert first[1] == second[1], "the ranks' weights differ"
-        steps.append({"losses": [first[0], second[0]], "parameters": first[1]})
-    check(steps)
-    network, inputs, labels = problem()
+    cases = []
+    for case, *found in zip(CASES, *ranks, strict=True):
+        several = case["bucket_bytes"] is not None
+        assert all((rank["buckets"] > 1) == several for rank in found), f"{case}: {found[0]['buckets']} buckets"
+        trainable = [name for name, _ in build(case["net"]).named_parameters()]
+        assert all(found[0]["last"][name] == found[1]["last"][name] for name in trainable), "the ranks' weights differ"
+        losses = list(zip(*(rank["losses"] for rank in found), strict=True))
+        first, last = sum(losses[0]), sum(losses[-1])
+        assert len(losses) == 100 and last < 0.75 * first, f"{case}: nothing was learnt, from {first} to {last}"
+        cases.append({**case, "buckets": found[0]["buckets"], "losses": losses, "last": found[0]["last"]})
+    nets = {}
+    for net in dict.fromkeys(case["net"] for case in CASES):
+        network, inputs, labels = problem(net)
+        initial = named((name, parameter.detach()) for name, parameter in network.named_parameters())
+        nets[net] = {"initial": initial, "inputs": inputs.tolist()}
     content = {
         "torch": torch.__version__,
         "world": WORLD,
         "batch_size": BATCH_SIZE,
         "epochs": EPOCHS,
-        "lr": LR,
-        "momentum": MOMENTUM,
-        "names": [name for name, _ in network.named_parameters()],
-        "shapes": [list(parameter.shape) for parameter in network.parameters()],
-        "initial": values(network),
-        "inputs": inputs.tolist(),
+        "shuffle": SHUFFLE,
         "labels": labels.tolist(),
-        "steps": steps,
+        "nets": nets,
     }
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
-    Path(__file__).with_suffix(".json").write_text(f"{{\n{lines}\n}}\n")
-    print(f"{len(steps)} steps, first losses {steps[0]['losses']}, last {steps[-1]['losses']}")
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
+    lines.append('"cases": [\n' + ",\n".join(json.dumps(case) for case in cases) + "\n]")
+    Path(__file__).with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    for case in cases:
+        losses = case["losses"]
+        print(f"{case['net']} {case['optimizer']}: {case['buckets']} buckets, losses {losses[0]} to {losses[-1]}")
 
 
 if __name__ == "__main__":

@@ -35,12 +35,15 @@ struct Config {
 #[derive(Serialize, Deserialize, Debug, Clone, Copy)]
 enum NetKind {
     Mlp,
+    Idle,
+    Norm,
     Conv,
 }
 
 #[derive(Serialize, Deserialize, Debug, Clone, Copy)]
 enum OptimizerKind {
     Sgd { lr: f64, momentum: f64 },
+    Adam { lr: f64 },
     AdamW { lr: f64 },
 }
 
@@ -55,22 +58,33 @@ struct Step {
     parameters: BTreeMap<String, Vec<f64>>,
 }
 
-/// 4 → 8 → 3 with tanh, or a convolution over 4 × 4 pixels and a linear layer; no dropout, no batch norm.
+/// 4 → 8 → 3 with tanh, the same with a batch norm, or a convolution over 4 × 4 pixels and a linear layer; no dropout.
 #[derive(Debug)]
 enum Net {
     Mlp(nn::Linear, nn::Linear),
+    /// The second layer has no part in what comes out.
+    Idle(nn::Linear, nn::Linear),
+    Norm(nn::Linear, nn::BatchNorm, nn::Linear),
     Conv(nn::Conv2D, nn::Linear),
 }
 
 impl Net {
     fn new(path: &Path<'_>, kind: NetKind) -> Self {
         let linear = LinearConfig::default();
-        // The names are those of torch.nn.Sequential(Linear, Tanh, Linear).
+        // The names are those of torch.nn.Sequential(Linear, [BatchNorm1d,] Tanh, Linear), and with a convolution
+        // (Conv2d, Tanh, AvgPool2d, Flatten, Linear).
         match kind {
             NetKind::Mlp => Self::Mlp(nn::linear(path / "0", 4, 8, linear), nn::linear(path / "2", 8, 3, linear)),
+            NetKind::Idle => Self::Idle(nn::linear(path / "0", 4, 8, linear), nn::linear(path / "2", 8, 3, linear)),
+            NetKind::Norm => Self::Norm(
+                // The norm would take a bias away again.
+                nn::linear(path / "0", 4, 8, LinearConfig { bias: false, ..linear }),
+                nn::batch_norm1d(path / "1", 8, nn::BatchNormConfig::default()),
+                nn::linear(path / "3", 8, 3, linear),
+            ),
             NetKind::Conv => {
                 let config = ConvConfig { padding: 1, ..ConvConfig::default() };
-                Self::Conv(nn::conv2d(path / "0", 1, 4, 3, config), nn::linear(path / "2", 16, 3, linear))
+                Self::Conv(nn::conv2d(path / "0", 1, 4, 3, config), nn::linear(path / "4", 16, 3, linear))
             }
         }
     }
@@ -78,9 +92,17 @@ impl Net {
     fn forward(&self, inputs: &Tensor) -> Tensor {
         match self {
             Self::Mlp(first, second) => inputs.apply(first).tanh().apply(second),
+            Self::Idle(first, second) => {
+                let hidden = inputs.apply(first);
+                let _ = tch::no_grad(|| hidden.apply(second));
+                hidden
+            }
+            Self::Norm(first, norm, second) => inputs.apply(first).apply_t(norm, true).tanh().apply(second),
             Self::Conv(first, second) => {
                 let images = inputs.view([-1, 1, 4, 4]);
-                images.apply(first).tanh().avg_pool2d_default(2).flatten(1, -1).apply(second)
+                // Not `avg_pool2d_default`, which adds up and does not divide.
+                let pooled = images.apply(first).tanh().avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
+                pooled.flatten(1, -1).apply(second)
             }
         }
     }
@@ -110,9 +132,10 @@ impl Dataset for Data {
     }
 }
 
-/// An optimizer of either kind.
+/// An optimizer of any of the kinds.
 enum AnyOptimizer {
     Sgd(Sgd),
+    Adam(Adam),
     AdamW(AdamW),
 }
 
@@ -120,6 +143,7 @@ impl AnyOptimizer {
     fn new(kind: OptimizerKind, model: &Model<Net>) -> Result<Self> {
         Ok(match kind {
             OptimizerKind::Sgd { lr, momentum } => Self::Sgd(Sgd::builder(lr).momentum(momentum).build(model)?),
+            OptimizerKind::Adam { lr } => Self::Adam(Adam::builder(lr).build(model)?),
             OptimizerKind::AdamW { lr } => Self::AdamW(AdamW::builder(lr).build(model)?),
         })
     }
@@ -127,6 +151,7 @@ impl AnyOptimizer {
     fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
         match self {
             Self::Sgd(optimizer) => optimizer.backward_step(loss),
+            Self::Adam(optimizer) => optimizer.backward_step(loss),
             Self::AdamW(optimizer) => optimizer.backward_step(loss),
         }
     }

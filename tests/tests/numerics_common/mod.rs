@@ -2,15 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::process::Command;
+pub(crate) mod ddp;
+
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// What each rank reported, in the order of its reports.
 pub(crate) type Ranks = Vec<Vec<Value>>;
 
-/// Runs `program ARGS WORKERS STORAGE CONFIG` to its end; panics with its output where it fails.
-pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) -> Ranks {
+/// Runs `program ARGS WORKERS STORAGE CONFIG` to its end, with a new folder for the storage.
+pub(crate) fn output(program: &str, args: &[&str], workers: usize, config: &Value) -> (TempDir, Output) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
     std::fs::write(&path, config.to_string()).unwrap();
@@ -23,6 +26,12 @@ pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) 
         .env("OMP_NUM_THREADS", "1")
         .output()
         .unwrap();
+    (folder, output)
+}
+
+/// [`output`], read; panics with it where the program fails.
+pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) -> Ranks {
+    let (folder, output) = output(program, args, workers, config);
     assert!(
         output.status.success(),
         "{program} with {workers} workers failed:\n{}{}",
@@ -38,4 +47,28 @@ pub(crate) fn run(program: &str, args: &[&str], workers: usize, config: &Value) 
         reports.push(line["metrics"].clone());
     }
     ranks
+}
+
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The distance of two numbers: absolute, or relative where the expected one is above 1.
+pub(crate) fn far(found: f64, expected: f64) -> f64 {
+    // NaN is far from everything.
+    let far = (found - expected).abs() / expected.abs().max(1.0);
+    if far.is_nan() { f64::INFINITY } else { far }
+}
+
+/// The greatest distance between two sets of weights.
+pub(crate) fn parameters_far(found: &Value, expected: &Value) -> f64 {
+    let (found, expected) = (found.as_object().unwrap(), expected.as_object().unwrap());
+    assert_eq!(found.len(), expected.len());
+    let mut worst = 0.0_f64;
+    for (name, values) in found {
+        let (left, right) = (numbers(values), numbers(&expected[name]));
+        assert_eq!(left.len(), right.len(), "{name}");
+        worst = left.into_iter().zip(right).map(|(left, right)| far(left, right)).fold(worst, f64::max);
+    }
+    worst
 }
