@@ -49,7 +49,7 @@ impl ReduceOp {
         let kind = tensor.kind();
         if !KNOWN_KINDS.contains(&kind) {
             return call.refuse(format!(
-                "values of {kind:?} cannot be combined; convert the tensor to one of {KNOWN_KINDS:?}"
+                "Gloo and NCCL cannot combine {kind:?} values; convert the tensor to one of {KNOWN_KINDS:?}"
             ));
         }
         match self {

@@ -186,6 +186,19 @@ const WHEEL_PARTS: &[Part] = &[
     part("torch/lib/libgomp.so.1", "lib/libgomp.so.1"),
 ];
 
+/// Enough to link a program for a machine that has the rest; `libtorch_cuda.so` itself is linked against much more.
+const CUDA_WHEEL_PARTS: &[Part] = &[
+    part("torch/include/", "include/"),
+    part("torch/lib/libtorch_cpu.so", "lib/libtorch_cpu.so"),
+    part("torch/lib/libtorch_cuda.so", "lib/libtorch_cuda.so"),
+    part("torch/lib/libc10.so", "lib/libc10.so"),
+    part("torch/lib/libc10_cuda.so", "lib/libc10_cuda.so"),
+    part("torch/lib/libtorch.so", "lib/libtorch.so"),
+    part("torch/lib/libshm.so", "lib/libshm.so"),
+    part("torch/lib/libtorch_global_deps.so", "lib/libtorch_global_deps.so"),
+    part("torch/lib/libgomp.so.1", "lib/libgomp.so.1"),
+];
+
 /// The wheels' `libtorch_cpu.so` is linked against this and [`CUPTI_13`], CUDA or not.
 const CUDA_RUNTIME_13: Wheel = Wheel {
     requirement: "nvidia-cuda-runtime==13.0.96",
@@ -199,6 +212,32 @@ const CUPTI_13: Wheel = Wheel {
     file: "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl",
     sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
     parts: &[part("nvidia/cu13/lib/libcupti.so.13", "lib/libcupti.so.13")],
+};
+
+const CUDA_RUNTIME_PARTS: &[Part] =
+    &[part("nvidia/cu13/include/", "cuda/include/"), part("nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13")];
+
+/// Headers that those of CUDA's runtime include.
+const CUDA_CRT_13: Wheel = Wheel {
+    requirement: "nvidia-cuda-crt==13.0.88",
+    file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+    sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+    parts: &[part("nvidia/cu13/include/", "cuda/include/")],
+};
+
+/// The header alone. Each torch is compiled with one release of it, whose structures are a part of its own.
+const NCCL_2_28: Wheel = Wheel {
+    requirement: "nvidia-nccl-cu13==2.28.9",
+    file: "nvidia_nccl_cu13-2.28.9-py3-none-manylinux_2_18_x86_64.whl",
+    sha256: "e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42",
+    parts: &[part("nvidia/nccl/include/nccl.h", "cuda/include/nccl.h")],
+};
+
+const NCCL_2_29: Wheel = Wheel {
+    requirement: "nvidia-nccl-cu13==2.29.7",
+    file: "nvidia_nccl_cu13-2.29.7-py3-none-manylinux_2_18_x86_64.whl",
+    sha256: "edd81538446786ec3b73972543e53bb43bcaf0bfc8ef76cb679fcc390ffe136d",
+    parts: &[part("nvidia/nccl/include/nccl.h", "cuda/include/nccl.h")],
 };
 
 #[cfg(test)]
