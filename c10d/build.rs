@@ -61,7 +61,7 @@ fn compile() -> Result<(), String> {
         build.file(format!("cpp/{source}.cpp"));
     }
     if env::var_os("CARGO_FEATURE_NCCL").is_some() {
-        build.file("cpp/nccl_half.cpp").define("USE_C10D_NCCL", None);
+        build.file("cpp/nccl_half.cpp").define("USE_C10D_NCCL", None).include("cpp/cuda");
         build.flags(foreign(&cuda::includes(&include)?));
         println!("cargo:rustc-link-lib=torch_cuda");
     }

@@ -17,10 +17,13 @@ pub(crate) fn includes(libtorch: &Path) -> Result<Vec<PathBuf>, String> {
     // Python's wheels lie side by side in `site-packages`: torch, and CUDA in `nvidia`.
     let wheels = libtorch.join("../../nvidia");
     let cuda = [libtorch.join("../cuda/include"), wheels.join("cu13/include"), wheels.join("cuda_runtime/include")];
+    let cccl: Vec<PathBuf> = cuda.iter().flat_map(|include| [include.clone(), include.join("cccl")]).collect();
     let nccl = [libtorch.join("../cuda/include"), wheels.join("nccl/include")];
+    let toolkit = ["CUDA_HOME", "CUDA_PATH"];
     Ok(vec![
-        header("cuda_runtime_api.h", "CUDA", &["CUDA_HOME", "CUDA_PATH"], &cuda, "/usr/local/cuda/include")?,
-        header("crt/host_defines.h", "CUDA", &["CUDA_HOME", "CUDA_PATH"], &cuda, "/usr/local/cuda/include")?,
+        header("cuda_runtime_api.h", "CUDA", &toolkit, &cuda, "/usr/local/cuda/include")?,
+        header("crt/host_defines.h", "CUDA", &toolkit, &cuda, "/usr/local/cuda/include")?,
+        header("nv/target", "CUDA's CCCL", &toolkit, &cccl, "/usr/local/cuda/include/cccl")?,
         header("nccl.h", "NCCL", &["NCCL_HOME"], &nccl, "/usr/include")?,
     ])
 }
@@ -30,7 +33,8 @@ fn header(name: &str, of: &str, variables: &[&str], beside: &[PathBuf], usual: &
     let mut candidates = Vec::new();
     for variable in variables {
         println!("cargo:rerun-if-env-changed={variable}");
-        candidates.extend(env::var_os(variable).map(|home| Path::new(&home).join("include")));
+        let include = env::var_os(variable).map(|home| Path::new(&home).join("include"));
+        candidates.extend(include.iter().flat_map(|include| [include.clone(), include.join("cccl")]));
     }
     candidates.extend_from_slice(beside);
     candidates.push(PathBuf::from(usual));

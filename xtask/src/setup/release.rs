@@ -104,6 +104,7 @@ const TORCH_2_11: Release = Release {
         CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
         CUDA_CRT_13,
+        CUDA_CCCL_13,
         NCCL_2_28,
     ],
     room: 1_300_000_000,
@@ -133,6 +134,7 @@ const TORCH_2_12: Release = Release {
         CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
         CUDA_CRT_13,
+        CUDA_CCCL_13,
         NCCL_2_29,
     ],
     room: 1_300_000_000,
@@ -160,6 +162,7 @@ const TORCH_2_13: Release = Release {
         CUDA_RUNTIME_13.with(CUDA_RUNTIME_PARTS),
         CUPTI_13,
         CUDA_CRT_13,
+        CUDA_CCCL_13,
         NCCL_2_29,
     ],
     room: 1_300_000_000,
@@ -223,6 +226,14 @@ const CUDA_CRT_13: Wheel = Wheel {
     file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
     sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
     parts: &[part("nvidia/cu13/include/", "cuda/include/")],
+};
+
+/// One header of it, which those of half-precision numbers include.
+const CUDA_CCCL_13: Wheel = Wheel {
+    requirement: "nvidia-cuda-cccl==13.0.85",
+    file: "nvidia_cuda_cccl-13.0.85-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+    sha256: "e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649",
+    parts: &[part("nvidia/cu13/include/nv/", "cuda/include/nv/")],
 };
 
 /// The header alone. Each torch is compiled with one release of it, whose structures are a part of its own.

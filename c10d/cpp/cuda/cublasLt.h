@@ -1,0 +1,5 @@
+// Of products of matrices; see README.md.
+#pragma once
+
+struct cublasLtContext;
+using cublasLtHandle_t = cublasLtContext*;

@@ -1,0 +1,4 @@
+// Of solvers; see README.md.
+#pragma once
+
+enum cusolverStatus_t : int;

@@ -1,0 +1,5 @@
+// Of sparse matrices; see README.md.
+#pragma once
+
+struct cusparseContext;
+using cusparseHandle_t = cusparseContext*;
