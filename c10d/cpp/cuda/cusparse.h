@@ -3,3 +3,4 @@
 
 struct cusparseContext;
 using cusparseHandle_t = cusparseContext*;
+enum cusparseStatus_t : int;

@@ -76,7 +76,7 @@ fn group(backend: Backend) -> Result<ProcessGroup, Error> {
         backend,
         ..GroupOptions::default()
     };
-    ProcessGroup::with_options(&HashStore::new()?, 0, 1, options)
+    ProcessGroup::with_options(&HashStore::open()?, 0, 1, options)
 }
 
 /// Every collective over NCCL, and the same over Gloo.
