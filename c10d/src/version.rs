@@ -97,8 +97,9 @@ mod tests {
     use super::*;
 
     fn version(major: u8, minor: u8, patch: u8, rest: [u8; 5]) -> Version {
-        let [a, b, c, d, e] = rest;
-        Version(u64::from_be_bytes([major, minor, patch, a, b, c, d, e]))
+        let mut bytes = [major, minor, patch, 0, 0, 0, 0, 0];
+        bytes[3..].copy_from_slice(&rest);
+        Version(u64::from_be_bytes(bytes))
     }
 
     #[test]

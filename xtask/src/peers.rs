@@ -18,7 +18,9 @@ pub(crate) const PYTHON: &str = "TRAINLOOP_PEER_PYTHON";
 pub(crate) fn test(root: &Path) -> Result<()> {
     let python = environment()?;
     cargo::run(
-        cargo::cargo(root).args(["test", "--package", "trainloop-tests", "--features", "peers"]).env(PYTHON, python),
+        cargo::cargo(root)
+            .args(["test", "--workspace", "--features", "trainloop-tests/peers", "--test", "*_peers"])
+            .env(PYTHON, python),
     )
 }
 

@@ -64,7 +64,6 @@ impl DistributedDataParallel {
             let _joining = Joining::new(self, options);
             run()?
         };
-        self.reducer.end_join().during(OPERATION)?;
         self.stand_in(options)?;
         Ok(result)
     }
@@ -139,5 +138,7 @@ impl<'a> Joining<'a> {
 impl Drop for Joining<'_> {
     fn drop(&mut self) {
         self.0.joining.set(None);
+        // Else the passes that follow would be divided by what the last one of `run` counted. A setter, which does not fail.
+        drop(self.0.reducer.end_join());
     }
 }
