@@ -22,7 +22,7 @@ fn child() {
     for error in refusals {
         match error {
             Some(Error::Version { operation, compiled, loaded }) => {
-                println!("refused: {operation} {compiled} {loaded}")
+                println!("refused: {operation} {compiled} {loaded}");
             }
             other => println!("taken: {other:?}"),
         }
