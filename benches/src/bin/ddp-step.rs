@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 use trainloop::prelude::*;
 use trainloop_benches::{Comparison, OURS, PEER, PEER_FUSED, Peer, Times, median, ranks};
 
-/// A perceptron with ReLU, and how it is measured. As in `peers/ddp_step.py`.
+/// A perceptron with `ReLU`, and how it is measured. As in `peers/ddp_step.py`.
 struct Case {
     name: &'static str,
     widths: &'static [i64],

@@ -1,4 +1,4 @@
-//! One step of AdamW over 100 tensors of 64 KiB, against `torch.optim.AdamW` (`peers/optimizer_step.py`).
+//! One step of `AdamW` over 100 tensors of 64 KiB, against `torch.optim.AdamW` (`peers/optimizer_step.py`).
 //!
 //! Both sides: one process of one thread, float32, weights and gradients that stay where they are; a warm-up, then so many
 //! steps in a row, whose mean time counts. `torch` is PyTorch's default on the CPU, one parameter after the other.
@@ -19,7 +19,7 @@ const ELEMENTS: i64 = 16 * 1024;
 const STEPS: u32 = 300;
 const WARM_UP: u32 = 50;
 
-/// A step of AdamW over 100 tensors of 64 KiB.
+/// A step of `AdamW` over 100 tensors of 64 KiB.
 #[derive(Parser)]
 struct Options {
     /// How often each side is measured
