@@ -5,8 +5,7 @@ use std::path::Path;
 
 use crate::cargo;
 use crate::failure::{Doing, Result, fail};
-use crate::second::Second;
-use crate::setup::{self, RELEASE};
+use crate::with_cuda::{FEATURES, Series};
 
 /// The examples' data, which goes with them.
 const DATA: &str = "examples/digits/data";
@@ -14,24 +13,19 @@ const DATA: &str = "examples/digits/data";
 /// So that it can be carried to such a machine.
 const MOST_BYTES: u64 = 60_000_000;
 
-/// Build the checks and the digits example with NCCL into target/gpu-bundle/SERIES, to be run by tests/gpu/run.sh elsewhere.
+/// Build the checks and the digits example with NCCL into target/gpu-bundle/SERIES, for tests/gpu/run.sh on a machine with that libtorch.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The series of libtorch that the other machine has: 2.11, 2.12 or 2.13; the repository's own without it
-    #[arg(long, value_name = "SERIES")]
-    libtorch: Option<String>,
+    #[command(flatten)]
+    series: Series,
 }
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     let root = cargo::root()?;
-    let release = args.libtorch.as_deref().map_or(Ok(RELEASE), setup::of_series)?;
-    let libtorch = setup::cached_cuda(&release)?;
-    eprintln!("compiling for libtorch {} with CUDA ({}), tch {}", release.version, libtorch.display(), release.tch);
-    let second = Second::new(&root, &format!("libtorch-{}-cuda", release.series()), &release, libtorch)?;
+    let (release, second) = args.series.workspace(&root)?;
     let mut command = second.cargo()?;
     command.args(["build", "--release", "--package", "trainloop-tests", "--package", "trainloop-examples"]);
-    command.args(["--bin", "gpu", "--example", "digits"]);
-    command.args(["--features", "trainloop-examples/nccl,trainloop-tests/nccl"]);
+    command.args(["--bin", "gpu", "--example", "digits"]).args(FEATURES);
     cargo::run(command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))?;
 
     let bundle = root.join("target/gpu-bundle").join(release.series());

@@ -14,6 +14,7 @@ mod second;
 mod setup;
 mod test;
 mod versions;
+mod with_cuda;
 
 use std::process::ExitCode;
 

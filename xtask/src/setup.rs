@@ -95,34 +95,38 @@ pub(crate) fn cached(release: &Release) -> Result<PathBuf> {
 /// [`cached`] with CUDA: to compile and link against, not to run.
 pub(crate) fn cached_cuda(release: &Release) -> Result<PathBuf> {
     compiler::check()?;
-    let slot = Cache::of_user()?.slot(&format!("libtorch-{}-cuda", release.version));
-    if slot.is_whole() {
-        return Ok(slot.path().to_owned());
-    }
-    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"), release)?;
-    slot.fill(Place::Aside, release.cuda_room, |tree, scratch| {
-        eprintln!("fetching libtorch {} with CUDA into {}", release.version, slot.path().display());
-        wheels::fetch(release.cuda_wheels, tree, scratch)?;
-        let libtorch = Libtorch::inspect(tree)?;
-        libtorch.require(release, "what was downloaded")?;
-        libtorch.write_build_version()
-    })?;
-    Ok(slot.path().to_owned())
+    fill(&Cache::of_user()?, release, "cuda", release.cuda_room, |tree, scratch| {
+        wheels::fetch(release.cuda_wheels, tree, scratch)
+    })
 }
 
 /// The cache's libtorch, downloaded if it is not there.
 fn fetch(cache: &Cache, release: &Release) -> Result<PathBuf> {
-    let slot = cache.slot(&format!("libtorch-{}-cpu", release.version));
-    if slot.is_whole() {
-        return Ok(slot.path().to_owned());
-    }
-    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"), release)?;
-    slot.fill(Place::Aside, release.room, |tree, scratch| {
-        eprintln!("fetching libtorch {} into {}", release.version, slot.path().display());
+    fill(cache, release, "cpu", release.room, |tree, scratch| {
         if let cpu_zip::Fetched::Unreachable(why) = cpu_zip::fetch(release, tree, scratch)? {
             eprintln!("  not to be had from PyTorch's server ({why}): taking it from PyTorch's wheel, by pip");
             wheels::fetch(release.wheels, tree, scratch)?;
         }
+        Ok(())
+    })
+}
+
+/// The slot of one build of a release, filled by `fetch` where it is not whole.
+fn fill(
+    cache: &Cache,
+    release: &Release,
+    build: &str,
+    room: u64,
+    fetch: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let slot = cache.slot(&format!("libtorch-{}-{build}", release.version));
+    if slot.is_whole() {
+        return Ok(slot.path().to_owned());
+    }
+    check_platform(env::consts::OS, env::consts::ARCH, cfg!(target_env = "gnu"), release)?;
+    slot.fill(Place::Aside, room, |tree, scratch| {
+        eprintln!("fetching libtorch {} into {}", release.version, slot.path().display());
+        fetch(tree, scratch)?;
         let libtorch = Libtorch::inspect(tree)?;
         libtorch.require(release, "what was downloaded")?;
         libtorch.write_build_version()
