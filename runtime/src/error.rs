@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use trainloop_checkpoint::with_causes;
+
 use crate::controller::RunFailure;
 
 /// A [`std::result::Result`] with this crate's [`Error`].
@@ -158,6 +160,18 @@ impl From<tch::TchError> for Error {
     }
 }
 
+impl From<trainloop_checkpoint::Error> for Error {
+    fn from(error: trainloop_checkpoint::Error) -> Self {
+        use trainloop_checkpoint::Error as Inner;
+        match error {
+            Inner::Checkpoint(message) => Self::Checkpoint(message),
+            Inner::Io { action, path, source } => Self::Io { action, path, source },
+            Inner::Serde { action, reason } => Self::Serde { action, reason },
+            other => Self::Checkpoint(with_causes(&other)),
+        }
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::Other(error.into())
@@ -168,22 +182,6 @@ fn after(steps: Option<u64>) -> String {
     steps
         .map(|steps| format!(" after step {steps}, where it was saved; the same name goes on from there"))
         .unwrap_or_default()
-}
-
-/// An error and its causes in one line: `cannot open x: permission denied`.
-pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        // A transparent wrapper repeats the words of what it wraps.
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// True where an error is likely the consequence of another rank's end: a collective that failed.

@@ -1,9 +1,9 @@
 //! What controller and workers say to each other.
 
 use serde::{Deserialize, Serialize};
+use trainloop_checkpoint::FileEntry;
 
 use super::Token;
-use crate::checkpoint::FileEntry;
 use crate::launch::Identity;
 use crate::trainer::{Backend, Every};
 

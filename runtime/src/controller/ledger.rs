@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use trainloop_checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete, staging_folder};
 
 use super::reports::{Reduced, Reports};
 use crate::channel::Save;
-use crate::checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete, staging_folder};
 use crate::error::{Error, Result, with_causes};
 
 /// The records of one generation.
@@ -153,7 +153,7 @@ impl Ledger {
                 part.map_err(|reason| Error::checkpoint(format!("rank {rank} could not write its part: {reason}")))?,
             );
         }
-        commit(
+        let committed = commit(
             &self.run,
             Staged {
                 index,
@@ -164,7 +164,8 @@ impl Ledger {
                 score: score.map(Score),
                 files,
             },
-        )
+        )?;
+        Ok(committed)
     }
 
     /// Removes what is out of the ranking; a removal that fails is a warning.

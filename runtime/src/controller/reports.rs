@@ -6,10 +6,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use trainloop_checkpoint::unix_now;
 
 use super::records::record;
 use crate::error::{Error, Result};
-use crate::trainer::unix_now;
 
 /// The *n*-th reports of all ranks, as one.
 pub(crate) struct Reduced {

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use trainloop_checkpoint::Committed;
+
 use super::RunFailure;
 use crate::callback::{Callbacks, CheckpointInfo, Event, MetricsType, Offer, Reduced, RunEnd, RunInfo};
-use crate::checkpoint::Committed;
 use crate::error::{Error, Result};
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};

@@ -30,4 +30,3 @@ pub use torch_trainer::TorchTrainer;
 
 pub(crate) use checkpoint_config::Every;
 pub(crate) use registry::{Registration, find};
-pub(crate) use run_folder::unix_now;

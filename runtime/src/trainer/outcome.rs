@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use trainloop_checkpoint::checkpoint_folder;
 
 use super::history;
 use super::registry::TrainLoop;
 use super::run_folder::{Record, write_whole};
 use crate::channel::Travels;
-use crate::checkpoint::{Checkpoint, checkpoint_folder};
+use crate::checkpoint::Checkpoint;
 use crate::controller::record;
 use crate::error::{Error, Result};
 use crate::metric::Ranks;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use trainloop_checkpoint::unix_now;
 
 use super::Resume;
 use crate::error::{Error, Result};
@@ -281,11 +281,6 @@ fn make_all(folder: &Path) -> Result<Vec<PathBuf>> {
         return Ok(made);
     }
     Err(Error::config(format!("the storage {} is not a folder; choose another place for the runs", folder.display())))
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
 /// A name for a run that has none: the loop's, the time, and the process, so that two runs never share one.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tch::Device;
+use trainloop_checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
 
 use super::driver_events::DriverEvents;
 use super::history;
@@ -14,7 +15,6 @@ use super::run_folder::RunFolder;
 use super::{CheckpointConfig, FailureKind, Outcome, RunFailure, TorchTrainer};
 use crate::callback::{Callbacks, MetricsType, RunInfo};
 use crate::channel::{Start, Travels};
-use crate::checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
 use crate::controller::{self, Beginning, Ended, Job, Ledger, OnCheckpoint, Reduce, Reduced, Reports, record};
 use crate::error::{BoxError, Error, Result, with_causes};
 use crate::launch::Identity;

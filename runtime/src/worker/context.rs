@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 use tch::nn::Path;
+use trainloop_checkpoint::{FileEntry, Staging};
 
 use super::agreement::{Agreement, Wish};
 use super::collective::AllReduce;
@@ -15,7 +16,7 @@ use super::source::{CheckpointSource, Place};
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Offer, Report, WorkerInfo};
 use crate::channel::Save;
-use crate::checkpoint::{Checkpoint, FileEntry, Staging};
+use crate::checkpoint::Checkpoint;
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
 use crate::error::{Error, Result, with_causes};
 use crate::metric::Metrics;

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{FileEntry, Staging};
+use trainloop_checkpoint::{FileEntry, Staging};
+
 use crate::error::Result;
 use crate::state::{self, Saved, TrainState};
 

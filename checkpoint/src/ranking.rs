@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 use std::num::NonZeroUsize;
 
-use super::manifest::Score;
+use crate::manifest::Score;
 
 /// What makes one checkpoint better than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Being newer.
     Newest,
     /// A greater score.
@@ -18,23 +18,27 @@ pub(crate) enum Mode {
 
 /// A committed checkpoint, as the ranking sees it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ranked {
-    pub(crate) index: u64,
-    pub(crate) score: Option<Score>,
+pub struct Ranked {
+    /// Which checkpoint of the run.
+    pub index: u64,
+    /// What it is ranked by.
+    pub score: Option<Score>,
 }
 
 /// How many checkpoints to keep, and which.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Retention {
+pub struct Retention {
     /// All where `None`.
-    pub(crate) keep: Option<NonZeroUsize>,
-    pub(crate) mode: Mode,
+    pub keep: Option<NonZeroUsize>,
+    /// Which are the best.
+    pub mode: Mode,
 }
 
 impl Retention {
     /// The checkpoints to delete, the worst first: all but the best `keep`, the newest, and those in use. The latter two
     /// take no place of the best, so up to that many more may stay.
-    pub(crate) fn deletions(&self, committed: &[Ranked], in_use: &[u64]) -> Vec<u64> {
+    #[must_use]
+    pub fn deletions(&self, committed: &[Ranked], in_use: &[u64]) -> Vec<u64> {
         let Some(keep) = self.keep else { return Vec::new() };
         let newest = committed.iter().map(|ranked| ranked.index).max();
         let ranking = self.ranking(committed);
@@ -43,7 +47,8 @@ impl Retention {
     }
 
     /// The best checkpoint of all.
-    pub(crate) fn best(&self, committed: &[Ranked]) -> Option<u64> {
+    #[must_use]
+    pub fn best(&self, committed: &[Ranked]) -> Option<u64> {
         self.ranking(committed).first().map(|ranked| ranked.index)
     }
 

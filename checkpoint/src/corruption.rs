@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::fixture::{latest, run_with};
-use super::layout::{checkpoint_folder, journal_file};
 use super::*;
+use crate::fixture::{latest, run_with};
+use crate::layout::{checkpoint_folder, journal_file};
 
 const FILES: [&str; 4] = ["manifest.json", "model", "ranks/0/empty", "ranks/1/generator"];
 

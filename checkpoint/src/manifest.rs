@@ -8,13 +8,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::disk::write_error;
-use super::layout::MANIFEST;
+use crate::disk::write_error;
 use crate::error::{Error, Result};
+use crate::layout::MANIFEST;
 
 mod score;
 
-pub(crate) use score::Score;
+pub use score::Score;
 
 /// The one format so far.
 pub(crate) const FORMAT: u64 = 1;
@@ -26,37 +26,48 @@ const CHECKSUM: &[u8] = b"\"blake3\"";
 
 /// A file of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileEntry {
+pub struct FileEntry {
     /// Below the checkpoint's folder, with `/` between components.
-    pub(crate) path: String,
-    pub(crate) bytes: u64,
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
     /// 64 hexadecimal digits.
-    pub(crate) blake3: String,
+    pub blake3: String,
     /// Who wrote it.
-    pub(crate) rank: usize,
+    pub rank: usize,
 }
 
 /// What a checkpoint is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Manifest {
-    pub(crate) format: u64,
+pub struct Manifest {
+    /// The version of the format.
+    pub format: u64,
     /// The version that wrote it: one that can read it.
-    pub(crate) trainloop: String,
-    pub(crate) index: u64,
-    pub(crate) generation: u64,
-    pub(crate) world_size: usize,
-    /// The report that it came with.
-    pub(crate) report: u64,
-    pub(crate) created_unix: f64,
+    pub trainloop: String,
+    /// Which checkpoint of the run.
+    pub index: u64,
+    /// Which start of the workers.
+    pub generation: u64,
+    /// How many ranks there were.
+    pub world_size: usize,
+    /// How many reports had been made, the one that it came with included.
+    pub report: u64,
+    /// When it was made, in seconds since 1970.
+    pub created_unix: f64,
     /// The run's reduced metrics; a float that JSON cannot write is a string, as in `reports.jsonl`.
-    pub(crate) metrics: Value,
-    pub(crate) score: Option<Score>,
-    pub(crate) files: Vec<FileEntry>,
+    pub metrics: Value,
+    /// What it is ranked by.
+    pub score: Option<Score>,
+    /// Every file but the manifest itself.
+    pub files: Vec<FileEntry>,
 }
 
 impl Manifest {
     /// Reads and checks the manifest of the checkpoint in `dir`; the files themselves are not looked at.
-    pub(crate) fn read(dir: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where it cannot be read, is damaged, or is of a format that only another version reads.
+    pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
         let text = fs::read(&path).map_err(Error::io("read the manifest", &path))?;
         Self::parse(&text).map_err(|reason| Error::checkpoint(format!("{}: {reason}", path.display())))
@@ -68,7 +79,11 @@ impl Manifest {
         value.and_then(|value| value.get("format")?.as_u64()).is_some_and(|format| format != FORMAT)
     }
 
-    fn parse(text: &[u8]) -> Result<Self, String> {
+    /// Checks the manifest in `text`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
         let damaged = |error: serde_json::Error| format!("not a whole manifest: {error}");
         let value: Value = serde_json::from_slice(text).map_err(damaged)?;
         // Before anything else: another format may mean other fields.

@@ -5,14 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::disk::{BUFFER, Hashing, buffered, full, is_full, sync_folder, write_error};
-use super::layout::{checkpoints_folder, staging_folder};
-use super::manifest::{FileEntry, check_path};
+use crate::disk::{BUFFER, Hashing, buffered, full, is_full, sync_folder, write_error};
 use crate::error::{Error, Result};
+use crate::layout::{checkpoints_folder, staging_folder};
+use crate::manifest::{FileEntry, check_path};
 
 /// The folder in which all ranks put together one checkpoint. Nothing in it counts before the controller's commit.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub struct Staging {
     folder: PathBuf,
     index: u64,
     checkpoints: PathBuf,
@@ -20,7 +20,10 @@ pub(crate) struct Staging {
 
 impl Staging {
     /// The staging folder of checkpoint `index`, made if no other rank has.
-    pub(crate) fn open(run: &Path, index: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where the run is gone, or the folder cannot be made.
+    pub fn open(run: &Path, index: u64) -> Result<Self> {
         let folder = staging_folder(run, index);
         // Made anew, it would be a run without its reports.
         if !run.is_dir() {
@@ -32,12 +35,15 @@ impl Staging {
 
     /// Writes the file `relative` (with `/` between components) in one pass, flushed when this returns. A file that could
     /// not be written whole is removed again.
-    pub(crate) fn write_file(
+    ///
+    /// # Errors
+    /// Those of `write`; where the name cannot be in a checkpoint, another rank has written it, or the disk fails.
+    pub fn write_file<E: From<Error>>(
         &self,
         relative: &str,
         rank: usize,
-        write: impl FnOnce(&mut dyn Write) -> Result<()>,
-    ) -> Result<FileEntry> {
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<FileEntry, E> {
         let entry = self.write_unsynced(relative, rank, write)?;
         self.sync_folders([relative])?;
         Ok(entry)
@@ -45,7 +51,10 @@ impl Staging {
 
     /// Copies a folder's files, with the folders that they are in: their contents, not their permissions. Only regular
     /// files can be in a checkpoint; an empty folder leaves nothing.
-    pub(crate) fn add_directory(&self, dir: &Path, rank: usize) -> Result<Vec<FileEntry>> {
+    ///
+    /// # Errors
+    /// Where a file cannot be in a checkpoint or be read, and as [`write_file`](Self::write_file).
+    pub fn add_directory(&self, dir: &Path, rank: usize) -> Result<Vec<FileEntry>> {
         self.check_apart(dir)?;
         let mut entries = Vec::new();
         // The list comes first, so that one bad name is found before gigabytes are copied.
@@ -53,8 +62,7 @@ impl Staging {
             let source = dir.join(&relative);
             let mut reader = File::open(&source).map(buffered).map_err(Error::io("read", &source))?;
             let entry = self.write_unsynced(&relative, rank, |writer| {
-                io::copy(&mut reader, writer).map_err(Error::io("copy into a checkpoint", &source))?;
-                Ok(())
+                io::copy(&mut reader, writer).map(drop).map_err(Error::io("copy into a checkpoint", &source))
             })?;
             entries.push(entry);
         }
@@ -62,12 +70,12 @@ impl Staging {
         Ok(entries)
     }
 
-    fn write_unsynced(
+    fn write_unsynced<E: From<Error>>(
         &self,
         relative: &str,
         rank: usize,
-        write: impl FnOnce(&mut dyn Write) -> Result<()>,
-    ) -> Result<FileEntry> {
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<FileEntry, E> {
         check_path(relative).map_err(Error::checkpoint)?;
         let path = self.folder.join(relative);
         if let Some(parent) = path.parent().filter(|parent| *parent != self.folder) {
@@ -117,14 +125,18 @@ pub(crate) fn folders_of<'a>(files: impl IntoIterator<Item = &'a str>) -> BTreeS
     folders
 }
 
-fn write_hashed(file: File, path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<(u64, String)> {
+fn write_hashed<E: From<Error>>(
+    file: File,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(u64, String), E> {
     let mut buffered = BufWriter::with_capacity(BUFFER, Hashing::new(file));
     let written = write(&mut buffered);
     let flushed = buffered.flush();
     match buffered.get_ref().failed() {
-        Some(kind) if is_full(kind) => return Err(full(path)),
+        Some(kind) if is_full(kind) => return Err(full(path).into()),
         // Whatever the caller made of the error: bytes are missing.
-        Some(kind) if written.is_ok() && flushed.is_ok() => return Err(Error::io("write", path)(kind.into())),
+        Some(kind) if written.is_ok() && flushed.is_ok() => return Err(Error::io("write", path)(kind.into()).into()),
         _ => {}
     }
     written?;
@@ -173,8 +185,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<String>> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::fixture::bytes;
     use super::*;
+    use crate::fixture::bytes;
 
     #[test]
     fn a_file_is_hashed_as_it_is_written() {
@@ -182,7 +194,7 @@ mod tests {
         let staging = Staging::open(run.path(), 4).unwrap();
         let large = vec![7; 3 * BUFFER + 1];
         let entry = staging
-            .write_file("a/b/model", 1, |writer| {
+            .write_file("a/b/model", 1, |writer| -> Result<()> {
                 writer.write_all(b"head")?;
                 Ok(writer.write_all(&large)?)
             })

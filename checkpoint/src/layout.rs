@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// The manifest's name in every checkpoint.
-pub(crate) const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = "manifest.json";
 
 const STAGING: &str = ".staging-";
 const DELETING: &str = ".deleting-";
@@ -58,7 +58,8 @@ pub(crate) fn journal_file(run: &Path) -> PathBuf {
 }
 
 /// `RUN/checkpoints/.staging-<index>`.
-pub(crate) fn staging_folder(run: &Path, index: u64) -> PathBuf {
+#[must_use]
+pub fn staging_folder(run: &Path, index: u64) -> PathBuf {
     checkpoints_folder(run).join(Kind::Staging.name(index))
 }
 
@@ -68,7 +69,8 @@ pub(crate) fn deleting_folder(run: &Path, index: u64) -> PathBuf {
 }
 
 /// `RUN/checkpoints/checkpoint_<index>`.
-pub(crate) fn checkpoint_folder(run: &Path, index: u64) -> PathBuf {
+#[must_use]
+pub fn checkpoint_folder(run: &Path, index: u64) -> PathBuf {
     checkpoints_folder(run).join(Kind::Checkpoint.name(index))
 }
 

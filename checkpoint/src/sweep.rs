@@ -5,21 +5,21 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::journal::{self, Event};
-use super::layout::{Kind, checkpoint_folder, deleting_folder, folders, staging_folder};
-use super::manifest::Manifest;
-use super::verify::{journaled, verify_index};
 use crate::error::{Error, Result, with_causes};
+use crate::journal::{self, Event};
+use crate::layout::{Kind, checkpoint_folder, deleting_folder, folders, staging_folder};
+use crate::manifest::Manifest;
+use crate::verify::{journaled, verify_index};
 
 /// What [`sweep()`] did.
 #[derive(Debug, Default)]
-pub(crate) struct Swept {
+pub struct Swept {
     /// The folders it removed, by name.
-    pub(crate) removed: Vec<String>,
+    pub removed: Vec<String>,
     /// Checkpoints that are whole but were missing in the journal, which has them now.
-    pub(crate) adopted: Vec<u64>,
+    pub adopted: Vec<u64>,
     /// What could not be put in order, and what is gone that should be there.
-    pub(crate) warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Removes what ranks were writing and what was being deleted; and holds journal and folders against each other:
@@ -32,7 +32,7 @@ pub(crate) struct Swept {
 /// # Errors
 ///
 /// Where the checkpoints cannot be listed. All else is among the warnings.
-pub(crate) fn sweep(run: &Path) -> Result<Swept> {
+pub fn sweep(run: &Path) -> Result<Swept> {
     let mut swept = Swept::default();
     let found = folders(run)?;
     let known = journaled(run, &mut |warning| swept.warnings.push(warning));

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::Value;
+use trainloop_checkpoint::{MANIFEST, Manifest, verify};
 
-use super::manifest::Manifest;
-use super::verify::verify;
 use crate::error::{Error, Result};
 use crate::metric::Metrics;
 use crate::state::{self, TrainState};
@@ -75,7 +74,7 @@ impl Checkpoint {
         let target = target.as_ref();
         std::fs::create_dir(target).map_err(Error::io("create the folder", target))?;
         let names = self.manifest.files.iter().map(|entry| entry.path.as_str());
-        for name in names.chain([super::layout::MANIFEST]) {
+        for name in names.chain([MANIFEST]) {
             let (from, to) = (self.directory.join(name), target.join(name));
             if let Some(folder) = to.parent() {
                 std::fs::create_dir_all(folder).map_err(Error::io("create the folder", folder))?;

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 /// A checkpoint's score: any float. JSON has no word for some, which are strings there, as in the run's other records.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Score(pub(crate) f64);
+pub struct Score(pub f64);
 
 impl Serialize for Score {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

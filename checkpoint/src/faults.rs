@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::commit::{self, commit_until};
-use super::delete::{self as deletion, delete_until};
-use super::disk::is_full;
-use super::fixture::{Disk, bytes, checkpoint, copy_tree, latest, resumed, run_with, scratch, stage};
-use super::layout::{checkpoint_folder, checkpoints_folder, deleting_folder, journal_file, staging_folder};
 use super::*;
+use crate::commit::{self, commit_until};
+use crate::delete::{self as deletion, delete_until};
+use crate::disk::is_full;
+use crate::fixture::{Disk, bytes, checkpoint, copy_tree, latest, resumed, run_with, scratch, stage};
+use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder, journal_file, staging_folder};
 
 /// Nothing in the folder of this run stops the next checkpoint.
 fn goes_on(run: &Path) {

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::layout::{Kind, folders};
-use super::{Committed, Score, Staged, Staging, commit, latest_whole, sweep};
 use crate::error::Result;
+use crate::layout::{Kind, folders};
+use crate::{Committed, Score, Staged, Staging, commit, latest_whole, sweep};
 
 /// Writes the bytes given.
 pub(crate) fn bytes(content: &[u8]) -> impl FnOnce(&mut dyn Write) -> Result<()> + '_ {
@@ -119,4 +119,11 @@ impl Drop for Disk {
 
 fn mount(arguments: &[&str], on: &Path) -> bool {
     Command::new("mount").args(arguments).arg(on).output().is_ok_and(|output| output.status.success())
+}
+
+/// A test's own writer may fail in any way.
+impl From<std::io::Error> for crate::Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::checkpoint(error.to_string())
+    }
 }

@@ -4,15 +4,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::disk::sync_folder;
-use super::journal::{self, Event};
-use super::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
+use crate::disk::sync_folder;
 use crate::error::{Error, Result, with_causes};
+use crate::journal::{self, Event};
+use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
 
 /// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
-/// checkpoint that no longer counts goes with the next [`super::sweep()`].
+/// checkpoint that no longer counts goes with the next [`crate::sweep()`].
 #[must_use = "it is the warning to show"]
-pub(crate) fn delete(run: &Path, index: u64) -> Option<String> {
+pub fn delete(run: &Path, index: u64) -> Option<String> {
     let deleted = STEPS.iter().try_for_each(|step| step(run, index));
     deleted.err().map(|error| format!("checkpoint {index} could not be deleted: {}", with_causes(&error)))
 }
@@ -25,7 +25,7 @@ pub(crate) fn delete_until(run: &Path, index: u64, count: usize) {
 
 type Step = fn(&Path, u64) -> Result<()>;
 
-pub(super) const STEPS: [Step; 5] = [clear, set_aside, flush, write_journal, remove];
+pub(crate) const STEPS: [Step; 5] = [clear, set_aside, flush, write_journal, remove];
 
 /// Of an earlier checkpoint of this index.
 fn clear(run: &Path, index: u64) -> Result<()> {

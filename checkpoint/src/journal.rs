@@ -10,10 +10,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::disk::{sync_folder, write_error};
-use super::layout::journal_file;
-use super::manifest::{Manifest, Score};
+use crate::disk::{sync_folder, write_error};
 use crate::error::{Error, Result};
+use crate::layout::journal_file;
+use crate::manifest::{Manifest, Score};
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,8 +118,8 @@ fn whole(line: &[u8]) -> Result<Event, String> {
 mod tests {
     use serde_json::json;
 
-    use super::super::fixture::scratch;
     use super::*;
+    use crate::fixture::scratch;
 
     fn event(index: u64, score: f64) -> Event {
         let metrics = json!({"loss": "NaN", "accuracy": 0.1});

@@ -6,47 +6,54 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::disk::{sync_folder, write_error};
-use super::journal::{self, Event};
-use super::layout::{checkpoint_folder, checkpoints_folder, staging_folder};
-use super::manifest::{FORMAT, FileEntry, Manifest, Score};
-use super::staging::{folders_of, list};
-use super::verify::check_size;
-use crate::error::{Error, Result};
-use crate::trainer::unix_now;
+use crate::clock::unix_now;
+use crate::disk::{sync_folder, write_error};
+use crate::error::{Error, Result, with_causes};
+use crate::journal::{self, Event};
+use crate::layout::{checkpoint_folder, checkpoints_folder, staging_folder};
+use crate::manifest::{FORMAT, FileEntry, Manifest, Score};
+use crate::staging::{folders_of, list};
+use crate::verify::check_size;
 
 /// A checkpoint whose files all ranks have written.
 #[derive(Debug)]
-pub(crate) struct Staged {
-    pub(crate) index: u64,
-    pub(crate) generation: u64,
-    pub(crate) world_size: usize,
-    /// The report that it comes with.
-    pub(crate) report: u64,
+pub struct Staged {
+    /// Which checkpoint of the run.
+    pub index: u64,
+    /// Which start of the workers.
+    pub generation: u64,
+    /// How many ranks there are.
+    pub world_size: usize,
+    /// How many reports had been made, the one that it comes with included.
+    pub report: u64,
     /// The run's reduced metrics.
-    pub(crate) metrics: Value,
-    pub(crate) score: Option<Score>,
+    pub metrics: Value,
+    /// What it is ranked by.
+    pub score: Option<Score>,
     /// Those of every rank.
-    pub(crate) files: Vec<FileEntry>,
+    pub files: Vec<FileEntry>,
 }
 
 /// A checkpoint that exists.
 #[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) index: u64,
-    pub(crate) folder: PathBuf,
-    pub(crate) manifest: Manifest,
+pub struct Committed {
+    /// Which checkpoint of the run.
+    pub index: u64,
+    /// Where it lies.
+    pub folder: PathBuf,
+    /// What it says of itself.
+    pub manifest: Manifest,
 }
 
 /// Commits a checkpoint. Whatever this is interrupted by, the checkpoints before are untouched, and this one is whole or
-/// will be removed by [`super::sweep()`].
+/// will be removed by [`crate::sweep()`].
 ///
 /// # Errors
 ///
 /// Where two ranks wrote one name, a file is not as its rank said, or the disk fails. What was staged is then removed.
 /// Once the folder has its name the checkpoint is whole and stays: if only its line in the journal could not be written,
-/// the error says so, and the next [`super::sweep()`] writes it.
-pub(crate) fn commit(run: &Path, staged: Staged) -> Result<Committed> {
+/// the error says so, and the next [`crate::sweep()`] writes it.
+pub fn commit(run: &Path, staged: Staged) -> Result<Committed> {
     let commit = Commit::new(run, staged);
     match STEPS.iter().try_for_each(|&step| commit.take(step)) {
         Ok(()) => Ok(Committed { index: commit.manifest.index, folder: commit.folder, manifest: commit.manifest }),
@@ -66,7 +73,7 @@ pub(crate) fn commit_until(run: &Path, staged: Staged, count: usize) -> Result<(
 
 /// Small enough that a crash between any two can be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     CheckFiles,
     WriteManifest,
     FlushFolders,
@@ -75,7 +82,7 @@ pub(super) enum Step {
     Journal,
 }
 
-pub(super) const STEPS: [Step; 6] =
+pub(crate) const STEPS: [Step; 6] =
     [Step::CheckFiles, Step::WriteManifest, Step::FlushFolders, Step::Rename, Step::FlushParents, Step::Journal];
 
 struct Commit<'a> {
@@ -123,7 +130,7 @@ impl<'a> Commit<'a> {
                 let index = self.manifest.index;
                 Error::checkpoint(format!(
                     "{}; checkpoint {index} is whole, and is taken up when the run is resumed",
-                    crate::error::with_causes(&error)
+                    with_causes(&error)
                 ))
             }),
         }
@@ -161,7 +168,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// As far as the disk allows; [`super::sweep()`] does the rest.
+    /// As far as the disk allows; [`crate::sweep()`] does the rest.
     fn abandon(&self) {
         let _ = fs::remove_dir_all(&self.staging);
     }

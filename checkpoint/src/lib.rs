@@ -10,10 +10,11 @@
 //! - `ranking`: which are out of the best *k*, as a pure function;
 //! - `delete`, `sweep`: removal, and what a crash left.
 
+mod clock;
 mod commit;
 mod delete;
 mod disk;
-mod handle;
+mod error;
 mod journal;
 mod layout;
 mod manifest;
@@ -29,20 +30,16 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 
-pub use handle::Checkpoint;
-
-pub(crate) use commit::{Committed, Staged, commit};
-pub(crate) use delete::delete;
-pub(crate) use layout::{checkpoint_folder, staging_folder};
-pub(crate) use manifest::{FileEntry, Score};
-pub(crate) use ranking::{Mode, Ranked, Retention};
-pub(crate) use staging::Staging;
-pub(crate) use sweep::sweep;
-pub(crate) use verify::{committed, highest_index, latest_whole, ranked};
+pub use clock::unix_now;
+pub use commit::{Committed, Staged, commit};
+pub use delete::delete;
+pub use error::{Error, Result, with_causes};
+pub use layout::{MANIFEST, checkpoint_folder, staging_folder};
+pub use manifest::{FileEntry, Manifest, Score};
+pub use ranking::{Mode, Ranked, Retention};
+pub use staging::Staging;
+pub use sweep::{Swept, sweep};
+pub use verify::{committed, highest_index, latest_whole, ranked, verify};
 
 #[cfg(test)]
-use {
-    journal::{Event, read as read_journal},
-    manifest::Manifest,
-    verify::verify,
-};
+use journal::{Event, read as read_journal};

@@ -5,19 +5,19 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::disk::{Hashing, buffered};
-use super::journal::{self, Event};
-use super::layout::{Kind, MANIFEST, checkpoint_folder, folders};
-use super::manifest::{FileEntry, Manifest};
-use super::ranking::Ranked;
+use crate::disk::{Hashing, buffered};
 use crate::error::{Error, Result, with_causes};
+use crate::journal::{self, Event};
+use crate::layout::{Kind, MANIFEST, checkpoint_folder, folders};
+use crate::manifest::{FileEntry, Manifest};
+use crate::ranking::Ranked;
 
 /// Reads every byte of the checkpoint in `dir` and holds it against the manifest.
 ///
 /// # Errors
 ///
 /// Where a file is missing, cannot be read, or is not what was written: the error names it and what is wrong.
-pub(crate) fn verify(dir: &Path) -> Result<Manifest> {
+pub fn verify(dir: &Path) -> Result<Manifest> {
     let manifest = Manifest::read(dir)?;
     manifest.files.iter().try_for_each(|entry| verify_file(dir, entry))?;
     Ok(manifest)
@@ -93,12 +93,12 @@ fn committed_or_warn(run: &Path, warn: &mut dyn FnMut(String)) -> Result<BTreeSe
 
 /// The committed checkpoints, oldest first: those of the journal, and folders of which it has no line. Whether they are
 /// whole is not looked at.
-pub(crate) fn committed(run: &Path) -> Result<Vec<u64>> {
+pub fn committed(run: &Path) -> Result<Vec<u64>> {
     Ok(committed_or_warn(run, &mut |_| {})?.into_iter().collect())
 }
 
 /// The newest checkpoint whose checksums hold, with its folder. Each newer one that is damaged or gone is told to `warn`.
-pub(crate) fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(u64, PathBuf, Manifest)>> {
+pub fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(u64, PathBuf, Manifest)>> {
     for index in committed_or_warn(run, warn)?.into_iter().rev() {
         let dir = checkpoint_folder(run, index);
         match verify_index(&dir, index) {
@@ -109,9 +109,9 @@ pub(crate) fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<O
     Ok(None)
 }
 
-/// The committed checkpoints with their scores, for [`super::Retention`]. One whose manifest cannot be read is left out: it
+/// The committed checkpoints with their scores, for [`crate::Retention`]. One whose manifest cannot be read is left out: it
 /// takes no place among the best, and is not deleted, since a later version may read it.
-pub(crate) fn ranked(run: &Path) -> Result<Vec<Ranked>> {
+pub fn ranked(run: &Path) -> Result<Vec<Ranked>> {
     let manifests = committed(run)?.into_iter().map(|index| (index, Manifest::read(&checkpoint_folder(run, index))));
     let readable = manifests.filter_map(|(index, manifest)| Some((index, manifest.ok()?)));
     Ok(readable.map(|(index, manifest)| Ranked { index, score: manifest.score }).collect())
@@ -119,7 +119,7 @@ pub(crate) fn ranked(run: &Path) -> Result<Vec<Ranked>> {
 
 /// The highest index that the run has ever used, be it for a checkpoint that is deleted, damaged or was never finished: the
 /// next commit needs a higher one.
-pub(crate) fn highest_index(run: &Path) -> Result<Option<u64>> {
+pub fn highest_index(run: &Path) -> Result<Option<u64>> {
     let folders = folders(run)?.into_iter().map(|(_, index)| index);
     let events = journal::read(run, &mut |_| {}).unwrap_or_default();
     let journaled = events.into_iter().filter_map(|event| match event {
