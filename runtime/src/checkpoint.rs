@@ -1,15 +1,17 @@
 //! A committed checkpoint, as a user holds it.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::Value;
+use tch::{Device, Tensor};
 use trainloop_checkpoint::{MANIFEST, Manifest, verify};
 
 use crate::error::{Error, Result};
 use crate::metric::Metrics;
-use crate::state::{self, TrainState};
+use crate::state::{self, Reader, TrainState};
 
 /// A committed checkpoint: a directory whose files are those that its manifest lists, checksums and all.
 ///
@@ -25,7 +27,7 @@ use crate::state::{self, TrainState};
 pub struct Checkpoint {
     directory: PathBuf,
     manifest: Manifest,
-    rank: usize,
+    reader: Reader,
     /// The context's count of steps, which a restore puts back.
     steps: Option<Rc<Cell<u64>>>,
 }
@@ -38,13 +40,14 @@ impl Checkpoint {
     pub fn from_directory(directory: impl AsRef<Path>) -> Result<Self> {
         let directory = directory.as_ref().to_owned();
         let manifest = verify(&directory)?;
-        Ok(Self { directory, manifest, rank: 0, steps: None })
+        let reader = Reader { rank: 0, world_size: 1, device: Device::Cpu };
+        Ok(Self { directory, manifest, reader, steps: None })
     }
 
     /// The checkpoint that the driver has found whole.
-    pub(crate) fn for_rank(directory: &Path, rank: usize, steps: Rc<Cell<u64>>) -> Result<Self> {
+    pub(crate) fn for_rank(directory: &Path, reader: Reader, steps: Rc<Cell<u64>>) -> Result<Self> {
         let manifest = Manifest::read(directory)?;
-        Ok(Self { directory: directory.to_owned(), manifest, rank, steps: Some(steps) })
+        Ok(Self { directory: directory.to_owned(), manifest, reader, steps: Some(steps) })
     }
 
     /// Fills `state`, and puts back libtorch's random generator and, where it comes from
@@ -54,11 +57,41 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] where the state has other parts than the one that was saved, with their names; where a tensor
     /// has another shape or dtype; where the checkpoint was made of [`Files`](crate::worker::Files).
     pub fn restore<S: TrainState>(&self, state: &mut S) -> Result<()> {
-        let steps = state::restore(state, &self.directory, self.rank)?;
+        let steps = state::restore(state, &self.directory, self.reader)?;
         if let Some(cell) = &self.steps {
             cell.set(steps);
         }
         Ok(())
+    }
+
+    /// The tensors of one `.safetensors` file, by name and on the CPU: `load_safetensors("model")` gives the parameters and
+    /// buffers of the state's field `model`, without a state, for inference or to look at.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn main() -> Result<()> {
+    /// let checkpoint = Checkpoint::from_directory("runs/digits/checkpoints/checkpoint_000003")?;
+    /// for (name, tensor) in checkpoint.load_safetensors("model")? {
+    ///     println!("{name}: {:?}", tensor.size());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where there is no such file, with the names of those that there are, or it cannot be read.
+    pub fn load_safetensors(&self, name: &str) -> Result<BTreeMap<String, Tensor>> {
+        let file = format!("{name}.safetensors");
+        let files = || self.manifest.files.iter().map(|entry| entry.path.as_str());
+        if files().any(|path| path == file) {
+            return state::read_safetensors(&self.directory.join(file));
+        }
+        let names: Vec<_> = files().filter_map(|path| path.strip_suffix(".safetensors")).collect();
+        Err(Error::checkpoint(format!(
+            "the checkpoint {} has no `{file}`; there {}",
+            self.directory.display(),
+            if names.is_empty() { "is none of that kind".to_owned() } else { format!("is: `{}`", names.join("`, `")) }
+        )))
     }
 
     /// Lends the directory, to read from.

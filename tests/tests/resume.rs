@@ -77,6 +77,37 @@ fn a_worker_of_three_is_killed() {
     worker_is_killed(3, true);
 }
 
+/// Killed inside windows of accumulation, whose gradients are part of the state: windows of three batches, checkpoints after
+/// every second.
+#[track_caller]
+fn killed_inside_a_window(workers: usize) {
+    let sandbox = Sandbox::new();
+    let plan = Plan { every: Some(2), accumulate: 3, max_failures: 2, ..Plan::new("killed", workers) };
+    let whole = plan.named("whole").finish(&sandbox, &[]);
+    let unwindowed = Plan { accumulate: 1, ..plan.named("unwindowed") }.finish(&sandbox, &[]);
+    assert_ne!(unwindowed.outcome["metrics"], whole.outcome["metrics"]);
+    // After the second batch of the first window; and in the second epoch.
+    let later = plan.steps_of_epoch() + 4;
+    let faults = [3, later].map(|step| fault(workers - 1, Moment::Step(step), Act::KillWorker));
+    let begins = [1, plan.saved_before(3) + 1, plan.saved_before(later) + 1];
+    plan.finish(&sandbox, &faults).assert_is(&whole, &begins);
+}
+
+#[test]
+fn one_worker_is_killed_inside_a_window() {
+    killed_inside_a_window(1);
+}
+
+#[test]
+fn one_of_two_workers_is_killed_inside_a_window() {
+    killed_inside_a_window(2);
+}
+
+#[test]
+fn one_of_three_workers_is_killed_inside_a_window() {
+    killed_inside_a_window(3);
+}
+
 /// Killed once, with the group's gradients in the buckets that libtorch makes by itself.
 #[test]
 fn buckets_are_those_of_the_run_that_was_not_killed() {

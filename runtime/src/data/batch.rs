@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use crate::optim::Moment;
+
 /// A batch as the loop gets it: the dataset's own batch (reached by `Deref`), with its place and weight.
 #[derive(Debug, Clone)]
 pub struct Batch<B> {
@@ -15,6 +17,15 @@ pub(super) struct Share {
     pub(super) index: u64,
     pub(super) samples: usize,
     pub(super) weight: f64,
+    pub(super) begins_window: bool,
+    pub(super) ends_window: bool,
+}
+
+impl Share {
+    pub(super) fn moment(self) -> Moment {
+        let Self { weight, begins_window, ends_window, .. } = self;
+        Moment { weight, begins_window, ends_window }
+    }
 }
 
 impl<B> Batch<B> {
@@ -38,13 +49,29 @@ impl<B> Batch<B> {
         self.share.samples
     }
 
-    /// What this rank's loss (a mean over its samples) is multiplied by, so that the mean over ranks is the mean over
-    /// the global batch: its samples × ranks ÷ samples of all ranks. 1 but in an uneven last batch.
+    /// What this rank's loss (a mean over its samples) is multiplied by, so that the mean over ranks, summed over the
+    /// window, is the mean over the window: its samples × ranks ÷ samples of all ranks in the window. Without
+    /// [accumulation](super::DataLoaderBuilder::accumulate) the window is the global batch, and the weight is 1 but in an
+    /// uneven last one.
     ///
     /// The optimizers' `backward` applies it by itself.
     #[must_use]
     pub fn weight(&self) -> f64 {
         self.share.weight
+    }
+
+    /// True for the first batch of a window of [accumulation](super::DataLoaderBuilder::accumulate), where gradients begin
+    /// anew; always true without it.
+    #[must_use]
+    pub fn begins_window(&self) -> bool {
+        self.share.begins_window
+    }
+
+    /// True for the last batch of a window of [accumulation](super::DataLoaderBuilder::accumulate), after which the
+    /// optimizer steps; always true without it.
+    #[must_use]
+    pub fn ends_window(&self) -> bool {
+        self.share.ends_window
     }
 
     /// The dataset's own batch.

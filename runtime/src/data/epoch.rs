@@ -7,50 +7,12 @@ use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::batch::{Batch, Share};
+use super::batch::Batch;
 use super::dataset::{Dataset, fetch};
 use super::loader::{OnProgress, Position};
-use super::sampler::DistributedSampler;
+use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
-
-/// What an epoch of one rank consists of.
-pub(super) struct Plan {
-    /// How many places of the epoch lie before it.
-    pub(super) begin: usize,
-    /// This rank's samples, in order.
-    pub(super) indices: Vec<usize>,
-    pub(super) stand_in: Option<usize>,
-    pub(super) sampler: DistributedSampler,
-    pub(super) batch_size: usize,
-    pub(super) batches: u64,
-}
-
-impl Plan {
-    /// How many places of the epoch batch `index` has, over all ranks.
-    fn places(&self, index: u64) -> usize {
-        let global_batch = self.batch_size * self.sampler.world_size();
-        (self.sampler.total() - self.begin - index as usize * global_batch).min(global_batch)
-    }
-
-    /// The samples of batch `index`, and how it stands to the global batch.
-    fn batch(&self, index: u64) -> (Vec<usize>, Share) {
-        let begin = index as usize * self.batch_size;
-        let end = (begin + self.batch_size).min(self.indices.len());
-        let own = self.indices.get(begin..end).unwrap_or_default();
-
-        let world_size = self.sampler.world_size();
-        let global_batch = self.batch_size * world_size;
-        let global = self.places(index);
-        debug_assert_eq!(own.len(), self.sampler.share(global));
-        // A rank with nothing takes the step all the same, with a sample that weighs nothing.
-        let samples = if own.is_empty() { self.stand_in.into_iter().collect() } else { own.to_vec() };
-        // Counted from the epoch's beginning, also where it goes on from a place inside.
-        let index = (self.begin.div_ceil(global_batch)) as u64 + index;
-        let weight = (own.len() * world_size) as f64 / global as f64;
-        (samples, Share { index, samples: own.len(), weight })
-    }
-}
 
 /// The batches of one epoch: an iterator over `Result<Batch<…>>`. After an error it ends.
 pub struct Epoch<D: Dataset> {
@@ -85,7 +47,7 @@ impl<D: Dataset> Epoch<D> {
         on_progress: Option<OnProgress>,
         position: Rc<Cell<Position>>,
     ) -> Result<Self> {
-        let workers = workers.min(plan.batches as usize);
+        let workers = workers.min(plan.batches() as usize);
         let threads = (workers > 0).then(|| Threads::start(&dataset, workers)).transpose()?;
         let mut epoch = Self { dataset, plan, next: 0, threads, weight, on_progress, position, failed: false };
         for _ in 0..workers * prefetch {
@@ -97,13 +59,13 @@ impl<D: Dataset> Epoch<D> {
     /// How many batches are left.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.plan.batches - self.next
+        self.plan.batches() - self.next
     }
 
     /// Gives the threads one more batch to read.
     fn ask(&mut self) {
         let Some(threads) = &mut self.threads else { return };
-        if threads.asked < self.plan.batches {
+        if threads.asked < self.plan.batches() {
             let (samples, _) = self.plan.batch(threads.asked);
             // The threads end only when this sender is gone.
             let _ = threads.jobs.send((threads.asked, samples));
@@ -166,7 +128,7 @@ impl<D: Dataset> Iterator for Epoch<D> {
     type Item = Result<Batch<D::Batch>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || self.next == self.plan.batches {
+        if self.failed || self.next == self.plan.batches() {
             return None;
         }
         let (samples, share) = self.plan.batch(self.next);
@@ -178,13 +140,12 @@ impl<D: Dataset> Iterator for Epoch<D> {
             }
         };
         self.ask();
-        let position = self.position.get();
-        let samples = position.samples + self.plan.places(self.next);
-        self.position.set(Position { samples, ..position });
+        let (samples, window) = self.plan.after(self.next);
+        self.position.set(Position { samples, window, ..self.position.get() });
         self.next += 1;
-        self.weight.set(share.weight);
+        self.weight.set(share.moment());
         if let Some(on_progress) = &self.on_progress {
-            on_progress(self.next, self.plan.batches);
+            on_progress(self.next, self.plan.batches());
         }
         Some(Ok(Batch::new(data, share)))
     }
@@ -197,6 +158,6 @@ impl<D: Dataset> Iterator for Epoch<D> {
 
 impl<D: Dataset> std::fmt::Debug for Epoch<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Epoch").field("next", &self.next).field("batches", &self.plan.batches).finish_non_exhaustive()
+        f.debug_struct("Epoch").field("next", &self.next).field("batches", &self.plan.batches()).finish_non_exhaustive()
     }
 }

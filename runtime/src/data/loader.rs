@@ -6,7 +6,8 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
-use super::epoch::{Epoch, Plan};
+use super::epoch::Epoch;
+use super::plan::{Plan, Sizes, Window};
 use super::sampler::{DistributedSampler, Fingerprint, Tail};
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
@@ -22,8 +23,7 @@ pub(crate) type OnProgress = Rc<dyn Fn(u64, u64)>;
 pub struct DataLoader<D: Dataset> {
     dataset: D,
     sampler: DistributedSampler,
-    batch_size: usize,
-    drop_last: bool,
+    sizes: Sizes,
     workers: usize,
     prefetch: usize,
     weight: LossWeight,
@@ -38,6 +38,9 @@ pub struct DataLoader<D: Dataset> {
 pub(super) struct Position {
     pub(super) epoch: u64,
     pub(super) samples: usize,
+    /// The window of accumulation that it is inside of.
+    #[serde(default)]
+    pub(super) window: Option<Window>,
 }
 
 /// A loader's place, with what makes it mean something.
@@ -56,6 +59,7 @@ impl<D: Dataset> DataLoader<D> {
             shuffle: None,
             tail: Tail::Exact,
             drop_last: false,
+            window: 1,
             workers: 1,
             prefetch: 2,
         }
@@ -69,13 +73,16 @@ impl<D: Dataset> DataLoader<D> {
     /// How many batches an epoch has: the same on all ranks.
     #[must_use]
     pub fn batches(&self) -> u64 {
-        self.batches_from(0)
+        let global = self.sizes.batch * self.sampler.world_size();
+        let total = self.sampler.total();
+        (if self.sizes.drop_last { total / global } else { total.div_ceil(global) }) as u64
     }
 
-    fn batches_from(&self, begin: usize) -> u64 {
-        let global = self.batch_size * self.sampler.world_size();
-        let left = self.sampler.total().saturating_sub(begin);
-        (if self.drop_last { left / global } else { left.div_ceil(global) }) as u64
+    /// How many windows of [accumulation](DataLoaderBuilder::accumulate) an epoch has, which is how many steps an optimizer
+    /// makes in it; without accumulation, the number of batches.
+    #[must_use]
+    pub fn windows(&self) -> u64 {
+        self.batches().div_ceil(self.sizes.window as u64)
     }
 
     pub(crate) fn position(&self) -> SavedPosition {
@@ -106,16 +113,9 @@ impl<D: Dataset> DataLoader<D> {
     pub fn epoch(&self, epoch: u64) -> Result<Epoch<D>> {
         // A place is good for one epoch, once: a loop that goes on with another begins that one from its beginning.
         let resumed = self.resume.take().filter(|position| position.epoch == epoch);
-        let begin = resumed.map_or(0, |position| position.samples);
-        self.position.set(Position { epoch, samples: begin });
-        let plan = Plan {
-            begin,
-            indices: self.sampler.indices_from(epoch, begin)?,
-            stand_in: self.sampler.stand_in(epoch)?,
-            sampler: self.sampler.clone(),
-            batch_size: self.batch_size,
-            batches: self.batches_from(begin),
-        };
+        let Position { samples, window, .. } = resumed.unwrap_or_default();
+        self.position.set(Position { epoch, samples, window });
+        let plan = Plan::new(self.sampler.clone(), self.sizes, epoch, (samples, window))?;
         Epoch::start(
             self.dataset.clone(),
             plan,
@@ -143,6 +143,7 @@ pub struct DataLoaderBuilder<D> {
     shuffle: Option<u64>,
     tail: Tail,
     drop_last: bool,
+    window: usize,
     workers: usize,
     prefetch: usize,
 }
@@ -176,6 +177,38 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
+    /// Gradients of so many batches make one step: batches of B on N ranks count as one of B × N × `batches`.
+    ///
+    /// Such a run of batches is a window. [`backward_step`](crate::optim::Optimizer::backward_step) clears the gradients at
+    /// its beginning and steps at its end ([`Batch::ends_window`](super::Batch::ends_window), where a schedule steps too);
+    /// between them, gradients stay on their ranks and add up. Each loss is weighted by its share of the window's samples, so
+    /// that a window that is short, at an epoch's end, is a mean over the samples that it has. A checkpoint made inside a
+    /// window holds its gradients.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<D: Dataset<Batch = (tch::Tensor, tch::Tensor)>>(
+    /// #     ctx: &mut Context, digits: D, model: Model<tch::nn::Linear>, mut optimizer: Sgd, mut schedule: Scheduler<CosineLr>,
+    /// # ) -> Result<()> {
+    /// let loader = ctx.prepare_data_loader(DataLoader::builder(digits).batch_size(8).accumulate(4))?;
+    /// for batch in loader.epoch(0)? {
+    ///     let batch = batch?;
+    ///     let (inputs, labels) = &*batch;
+    ///     let loss = model.call(|net| inputs.apply(net))?.cross_entropy_for_logits(labels);
+    ///     optimizer.backward_step(&loss)?;
+    ///     if batch.ends_window() {
+    ///         schedule.step(&mut optimizer)?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.window = batches;
+        self
+    }
+
     /// How many threads read ahead; with 0 the loop's own thread reads each batch when it is asked for.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -193,7 +226,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     /// A loader for this process alone.
     ///
     /// # Errors
-    /// [`Error::Config`] for a batch size or a prefetch of 0.
+    /// [`Error::Config`] for a batch size, a window or a prefetch of 0.
     pub fn build(self) -> Result<DataLoader<D>> {
         self.for_rank(0, 1, LossWeight::default(), None)
     }
@@ -208,6 +241,11 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         if self.batch_size == 0 {
             return Err(Error::config("a batch of 0 samples trains nothing; give `batch_size` at least 1"));
         }
+        if self.window == 0 {
+            return Err(Error::config(
+                "a window of 0 batches never steps; give `accumulate` at least 1, which is a step for each batch",
+            ));
+        }
         if self.prefetch == 0 {
             return Err(Error::config(
                 "a prefetch of 0 batches leaves the loader's threads nothing to do; give at least 1, or `workers(0)`",
@@ -220,8 +258,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         Ok(DataLoader {
             dataset: self.dataset,
             sampler,
-            batch_size: self.batch_size,
-            drop_last: self.drop_last,
+            sizes: Sizes { batch: self.batch_size, window: self.window, drop_last: self.drop_last },
             workers: self.workers,
             prefetch: self.prefetch,
             weight,
@@ -236,7 +273,7 @@ impl<D: Dataset> std::fmt::Debug for DataLoader<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataLoader")
             .field("sampler", &self.sampler)
-            .field("batch_size", &self.batch_size)
+            .field("sizes", &self.sizes)
             .field("position", &self.position.get())
             .finish_non_exhaustive()
     }

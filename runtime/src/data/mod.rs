@@ -5,6 +5,7 @@ mod dataset;
 mod epoch;
 pub mod idx;
 mod loader;
+mod plan;
 mod sampler;
 
 pub use batch::Batch;

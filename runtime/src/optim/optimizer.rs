@@ -46,14 +46,19 @@ impl<R: Rule> Optimizer<R> {
         Ok(())
     }
 
-    /// [`zero_grad`](Self::zero_grad), [`backward`](Self::backward), [`step`](Self::step).
+    /// [`zero_grad`](Self::zero_grad), [`backward`](Self::backward), [`step`](Self::step). Where the loader
+    /// [accumulates](crate::data::DataLoaderBuilder::accumulate), the first is done at a window's first batch alone, and the
+    /// last at its last.
     ///
     /// # Errors
     /// Theirs.
     pub fn backward_step(&mut self, loss: &Tensor) -> Result<()> {
-        self.zero_grad()?;
+        let moment = self.loss_weight.moment();
+        if moment.begins_window {
+            self.zero_grad()?;
+        }
         self.backward(loss)?;
-        self.step()
+        if moment.ends_window { self.step() } else { Ok(()) }
     }
 
     /// Frees all gradients, as PyTorch's `zero_grad(set_to_none=True)`.

@@ -6,13 +6,13 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::Device;
 
 use super::reader::Parts;
 use super::{StateReader, StateWriter, TrainState, safetensors};
-use crate::c10d::aten::{cpu_generator_state, set_cpu_generator_state};
 use crate::channel::encode;
 use crate::error::{Error, Result};
+use crate::random::{Generators, GeneratorsState};
 
 /// The version of [`RankFile`].
 const FORMAT: u32 = 1;
@@ -27,6 +27,9 @@ struct RankFile {
     steps: u64,
     /// The generator that libtorch's functions use on the CPU.
     generator: Vec<u8>,
+    /// That of the rank's CUDA device, if it has one.
+    #[serde(default)]
+    cuda_generator: Option<Vec<u8>>,
     values: BTreeMap<String, Vec<u8>>,
 }
 
@@ -36,6 +39,16 @@ pub(crate) struct Saved {
     pub(crate) rank: usize,
     pub(crate) world_size: usize,
     pub(crate) steps: u64,
+    /// Where the rank computes.
+    pub(crate) device: Device,
+}
+
+/// Who restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reader {
+    pub(crate) rank: usize,
+    pub(crate) world_size: usize,
+    pub(crate) device: Device,
 }
 
 fn rank_file(rank: usize) -> String {
@@ -57,19 +70,21 @@ pub(crate) fn save<S: TrainState>(
             write_file(&tensor_file(path), &mut |out| safetensors::write(tensors, out))?;
         }
     }
-    let Saved { rank, world_size, steps } = saved;
+    let Saved { rank, world_size, steps, device } = saved;
     for (path, tensors) in &rank_tensors {
         write_file(&rank_tensor_file(rank, path), &mut |out| safetensors::write(tensors, out))?;
     }
-    let generator = Vec::<u8>::try_from(&cpu_generator_state()?)?;
-    let bytes = encode(&RankFile { format: FORMAT, rank, world_size, steps, generator, values }, "write the state")?;
+    let GeneratorsState { cpu: generator, cuda: cuda_generator } = Generators::of(device).state()?;
+    let file = RankFile { format: FORMAT, rank, world_size, steps, generator, cuda_generator, values };
+    let bytes = encode(&file, "write the state")?;
     write_file(&rank_file(rank), &mut |out| Ok(out.write_all(&bytes)?))
 }
 
 /// Fills `state` from the checkpoint in `directory` and puts the generator back; gives the step it was saved at.
 ///
 /// A rank gets its own values back; one that the checkpoint does not know, as after growing, gets rank 0's.
-pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usize) -> Result<u64> {
+pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, reader: Reader) -> Result<u64> {
+    let Reader { rank, world_size, device } = reader;
     let own = directory.join(rank_file(rank));
     let path = if own.exists() { own } else { directory.join(rank_file(0)) };
     if !path.exists() {
@@ -92,6 +107,8 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
     let parts = Parts {
         directory,
         rank,
+        world_size,
+        saved_world_size: file.world_size,
         values: file.values,
         tensors: tensor_files(directory)?,
         rank_tensors: rank_tensor_files(directory)?,
@@ -108,7 +125,8 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, rank: usiz
         )));
     }
     // Last: restoring may itself draw random numbers.
-    set_cpu_generator_state(&Tensor::from_slice(&file.generator))?;
+    let generators = GeneratorsState { cpu: file.generator, cuda: file.cuda_generator };
+    Generators::of(device).load_state(&generators)?;
     Ok(file.steps)
 }
 

@@ -100,7 +100,9 @@ pub use trainloop_macros::TrainState;
 pub use value::StateValue;
 pub use writer::StateWriter;
 
-pub(crate) use files::{Saved, restore, save};
+pub(crate) use safetensors::read as read_safetensors;
+
+pub(crate) use files::{Reader, Saved, restore, save};
 
 use crate::error::Result;
 

@@ -6,11 +6,14 @@ use tch::{Kind, Tensor};
 
 use super::{StateReader, StateWriter, TrainState};
 use crate::data::{DataLoader, Dataset};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::optim::buffers;
-use crate::optim::{GradScaler, GroupState, Optimizer, OptimizerState, Rule};
+use crate::optim::{Ema, GradScaler, GroupState, Optimizer, OptimizerState, Rule};
 use crate::schedule::{PlateauScheduler, PlateauState, Schedule, Scheduler, SchedulerState};
 use crate::strategy::Model;
+
+/// Before a parameter's name: its gradient inside a window of accumulation, which is each rank's own.
+const GRADIENT: &str = "@gradient.";
 
 /// Parameters and buffers by their paths, such as `conv1.weight`.
 impl<N> TrainState for Model<N> {
@@ -19,7 +22,9 @@ impl<N> TrainState for Model<N> {
         variables.sort_by(|(left, _), (right, _)| left.cmp(right));
         out.tensors(variables)?;
         // Rank 0's are broadcast before the next training step; until then each rank evaluates with its own.
-        let own = if self.is_spread() { buffers(self.vars()) } else { Vec::new() };
+        let mut own = if self.is_spread() { buffers(self.vars()) } else { Vec::new() };
+        let gradients = self.window_gradients().into_iter();
+        own.extend(gradients.map(|(name, gradient)| (format!("{GRADIENT}{name}"), gradient)));
         if own.is_empty() { Ok(()) } else { out.rank_tensors(own) }
     }
 
@@ -52,9 +57,31 @@ impl<N> TrainState for Model<N> {
                 let tensor = own.get(&name).filter(|own| own.size() == variable.size()).unwrap_or(&saved[&name]);
                 variable.f_copy_(tensor)?;
             }
-            Ok(())
-        })
+            Ok::<_, Error>(())
+        })?;
+        self.set_window_gradients(&gradients(from, own)?)
     }
+}
+
+/// This rank's gradients of a window that was not over. Where other ranks were in it, the mean of theirs: DDP's mean over
+/// the ranks of now is then what it would have been.
+fn gradients(from: &StateReader<'_>, own: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    let gradients = |tensors: BTreeMap<String, Tensor>| -> BTreeMap<String, Tensor> {
+        let stripped = |(name, tensor): (String, Tensor)| Some((name.strip_prefix(GRADIENT)?.to_owned(), tensor));
+        tensors.into_iter().filter_map(stripped).collect()
+    };
+    if !from.is_of_other_ranks() {
+        return Ok(gradients(own));
+    }
+    let mut sum: BTreeMap<String, Tensor> = BTreeMap::new();
+    let ranks = from.saved_world_size();
+    for rank in 0..ranks {
+        for (name, gradient) in gradients(from.rank_tensors_of(rank)?) {
+            let sum = sum.entry(name).or_insert_with(|| gradient.zeros_like());
+            *sum = tch::no_grad(|| sum.f_add(&gradient.f_div_scalar(ranks as f64)?))?;
+        }
+    }
+    Ok(sum)
 }
 
 fn list(names: &[&str]) -> String {
@@ -84,6 +111,18 @@ impl<R: Rule> TrainState for Optimizer<R> {
         let (kind, groups): (String, Vec<GroupState>) = from.value()?;
         let tensors = from.tensors()?.into_iter().collect();
         self.load_state(&OptimizerState { kind, groups, tensors }).map_err(|error| from.error(error))
+    }
+}
+
+impl TrainState for Ema {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.updates())?;
+        out.tensors(self.averaged_parameters())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let average = from.tensors()?.into_iter().collect();
+        self.load(from.value()?, average).map_err(|error| from.error(error))
     }
 }
 

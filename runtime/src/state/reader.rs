@@ -27,6 +27,9 @@ pub struct StateReader<'a> {
 pub(super) struct Parts<'a> {
     pub(super) directory: &'a Path,
     pub(super) rank: usize,
+    pub(super) world_size: usize,
+    /// How many ranks saved it.
+    pub(super) saved_world_size: usize,
     pub(super) values: BTreeMap<String, Vec<u8>>,
     /// The parts that have tensors, by the stems of their files.
     pub(super) tensors: BTreeSet<String>,
@@ -143,8 +146,22 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where their file cannot be read.
     pub fn rank_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let file = self.saved.directory.join(rank_tensor_file(self.saved.rank, &self.place()));
+        self.rank_tensors_of(self.saved.rank)
+    }
+
+    /// Likewise, those of any rank that saved.
+    pub(super) fn rank_tensors_of(&self, rank: usize) -> Result<BTreeMap<String, Tensor>> {
+        let file = self.saved.directory.join(rank_tensor_file(rank, &self.place()));
         if file.exists() { safetensors::read(&file) } else { Ok(BTreeMap::new()) }
+    }
+
+    pub(super) fn saved_world_size(&self) -> usize {
+        self.saved.saved_world_size
+    }
+
+    /// Was it saved by another number of ranks than restore it?
+    pub(super) fn is_of_other_ranks(&self) -> bool {
+        self.saved.saved_world_size != self.saved.world_size
     }
 
     /// An error about the part at this place.

@@ -57,7 +57,7 @@ pub(super) fn write(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result
 }
 
 /// All tensors of a file, on the CPU.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let refuse = |error: &dyn std::fmt::Display| {
         Error::checkpoint(format!("{} is no safetensors file: {error}", path.display()))

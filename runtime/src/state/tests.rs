@@ -8,10 +8,10 @@ mod versions;
 use std::fs::{File, create_dir_all};
 use std::path::Path;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use tempfile::TempDir;
 
-use super::{Saved, StateReader, StateWriter, TrainState};
+use super::{Reader, Saved, StateReader, StateWriter, TrainState};
 use crate::error::Result;
 
 /// A part with a tensor.
@@ -37,7 +37,7 @@ impl TrainState for Weights {
 
 fn saved(state: &impl TrainState) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    super::save(state, Saved { rank: 0, world_size: 1, steps: 0 }, |name, write| {
+    super::save(state, Saved { rank: 0, world_size: 1, steps: 0, device: Device::Cpu }, |name, write| {
         let path = directory.path().join(name);
         create_dir_all(path.parent().unwrap()).unwrap();
         write(&mut File::create(path).unwrap())
@@ -47,7 +47,7 @@ fn saved(state: &impl TrainState) -> TempDir {
 }
 
 fn restored(state: &mut impl TrainState, from: &TempDir) -> Result<()> {
-    super::restore(state, from.path(), 0).map(drop)
+    super::restore(state, from.path(), Reader { rank: 0, world_size: 1, device: Device::Cpu }).map(drop)
 }
 
 /// Why `state` cannot be restored, without the folder's name.

@@ -1,12 +1,14 @@
 //! A net with its parameters, prepared for the run's strategy.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use super::outputs::Outputs;
-use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup};
+use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup, aten};
 use crate::error::Result;
 use crate::optim::{LossWeight, Parameters, buffers, named_trainable};
 
@@ -20,6 +22,8 @@ pub struct Model<N> {
     vars: VarStore,
     weight: LossWeight,
     group: Option<Rc<ProcessGroup>>,
+    /// Gradients of the last pass stay on this rank, and are part of the state until the window's end.
+    in_window: Cell<bool>,
 }
 
 /// How a model is prepared; the defaults are PyTorch's.
@@ -69,7 +73,7 @@ impl<N> Model<N> {
                 DistributedDataParallel::new(Rc::clone(group), &named_trainable(&vars), buffers, options.ddp)
             })
             .transpose()?;
-        Ok(Self { ddp, net, vars, weight, group: group.cloned() })
+        Ok(Self { ddp, net, vars, weight, group: group.cloned(), in_window: Cell::new(false) })
     }
 
     /// One forward pass. What the closure returns implements [`Outputs`]; a `Result` in it is unwrapped.
@@ -80,13 +84,45 @@ impl<N> Model<N> {
     /// The closure's own; and, with several workers, a collective's, or that the pass before was never finished because a
     /// parameter had no part in the loss.
     pub fn call<O: Outputs>(&self, forward: impl FnOnce(&N) -> O) -> Result<O::Value> {
+        let in_window = !self.weight.moment().ends_window;
+        // An evaluation inside a window changes nothing about it.
+        if aten::is_grad_enabled() {
+            self.in_window.set(in_window);
+        }
         let Some(ddp) = &self.ddp else { return forward(&self.net).into_value() };
-        ddp.before_forward()?;
-        let value = forward(&self.net).into_value()?;
-        let mut tensors = Vec::new();
-        O::collect(&value, &mut tensors);
-        ddp.after_forward(tensors)?;
-        Ok(value)
+        let pass = || {
+            ddp.before_forward()?;
+            let value = forward(&self.net).into_value()?;
+            let mut tensors = Vec::new();
+            O::collect(&value, &mut tensors);
+            ddp.after_forward(tensors)?;
+            Ok(value)
+        };
+        // What the pass prepares decides whether its gradients are averaged; the backward pass may come later.
+        if in_window { ddp.no_sync(pass) } else { pass() }
+    }
+
+    /// The gradients of a window of accumulation that has not ended, by their parameters' names; none elsewhere.
+    pub(crate) fn window_gradients(&self) -> Vec<(String, Tensor)> {
+        if !self.in_window.get() {
+            return Vec::new();
+        }
+        let gradients = named_trainable(&self.vars).into_iter().map(|(name, parameter)| (name, parameter.grad()));
+        gradients.filter(|(_, gradient)| gradient.defined()).collect()
+    }
+
+    /// Puts gradients of a window back.
+    pub(crate) fn set_window_gradients(&self, gradients: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.in_window.set(!gradients.is_empty());
+        for (name, parameter) in named_trainable(&self.vars) {
+            aten::clear_grad(&parameter)?;
+            if let Some(gradient) = gradients.get(&name) {
+                // The derivative of their product's sum is the gradient itself, bit for bit.
+                let gradient = gradient.f_to_device(parameter.device())?;
+                tch::with_grad(|| parameter.f_mul(&gradient)?.f_sum(parameter.kind())?.f_backward())?;
+            }
+        }
+        Ok(())
     }
 
     /// The parameters and buffers.

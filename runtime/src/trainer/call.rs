@@ -10,15 +10,15 @@ use super::{InitState, TrainLoop};
 use crate::channel::Travels;
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, Result};
+use crate::state::Reader;
 use crate::worker::{Context, Seat};
 
 /// What a loop's parameters may ask for besides the context, the state and the config.
 #[derive(Debug)]
 pub struct Beside {
     pub(crate) checkpoint: Option<PathBuf>,
-    pub(crate) rank: usize,
+    pub(crate) reader: Reader,
     pub(crate) steps: Rc<Cell<u64>>,
-    pub(crate) device: Device,
 }
 
 impl Beside {
@@ -27,14 +27,14 @@ impl Beside {
     /// # Errors
     /// As that.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
-        let open = |path: &PathBuf| Checkpoint::for_rank(path, self.rank, Rc::clone(&self.steps));
+        let open = |path: &PathBuf| Checkpoint::for_rank(path, self.reader, Rc::clone(&self.steps));
         self.checkpoint.as_ref().map(open).transpose()
     }
 
     /// As [`Context::device`].
     #[must_use]
     pub fn device(&self) -> Device {
-        self.device
+        self.reader.device
     }
 }
 

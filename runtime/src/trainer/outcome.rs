@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trainloop_checkpoint::checkpoint_folder;
+use trainloop_checkpoint::{Manifest, Mode, Ranked, Retention, Score, checkpoint_folder, committed};
 
 use super::history;
 use super::registry::TrainLoop;
@@ -130,6 +130,47 @@ impl<L: TrainLoop> Outcome<L> {
     /// [`Error::Checkpoint`] where it is damaged.
     pub fn best_checkpoint(&self) -> Result<Option<Checkpoint>> {
         self.checkpoint(self.best)
+    }
+
+    /// Of the checkpoints that were kept, the one whose metrics have the greatest score; `None` where none came with a
+    /// report. Ties go to the newer; infinities and NaN come last, in this order.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Metrics, Serialize, Deserialize, Debug, Clone)] struct Epoch { #[metric(reduce = mean)] val_accuracy: f64 }
+    /// # #[train_loop] fn train(ctx: &mut Context<Epoch>) -> Result<()> { Ok(()) }
+    /// # fn main() -> Result<()> {
+    /// let outcome = Outcome::<train>::open("runs/digits")?;
+    /// let best = outcome.best_checkpoint_max(|metrics| metrics.val_accuracy)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is damaged, [`Error::Serde`] where its metrics cannot be read.
+    pub fn best_checkpoint_max(&self, score: impl Fn(&L::Metrics) -> f64) -> Result<Option<Checkpoint>> {
+        self.best_by(Mode::Max, score)
+    }
+
+    /// [`best_checkpoint_max`](Self::best_checkpoint_max), with the least score.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn best_checkpoint_min(&self, score: impl Fn(&L::Metrics) -> f64) -> Result<Option<Checkpoint>> {
+        self.best_by(Mode::Min, score)
+    }
+
+    fn best_by(&self, mode: Mode, score: impl Fn(&L::Metrics) -> f64) -> Result<Option<Checkpoint>> {
+        let mut scored = Vec::new();
+        for index in committed(&self.path)? {
+            let manifest = Manifest::read(&checkpoint_folder(&self.path, index))?;
+            if !manifest.metrics.is_null() {
+                let metrics = L::Metrics::from_record(manifest.metrics)?;
+                scored.push(Ranked { index, score: Some(Score(score(&metrics))) });
+            }
+        }
+        self.checkpoint(Retention { keep: None, mode }.best(&scored))
     }
 
     fn checkpoint(&self, index: Option<u64>) -> Result<Option<Checkpoint>> {

@@ -21,7 +21,7 @@ use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
 use crate::error::{Error, Result, with_causes};
 use crate::metric::Metrics;
 use crate::optim::LossWeight;
-use crate::state::{Saved, TrainState};
+use crate::state::{Reader, Saved, TrainState};
 use crate::strategy::{Model, ModelOptions};
 use crate::trainer::{Beside, Every};
 
@@ -127,7 +127,7 @@ impl<M> Context<M> {
     /// The weight is that of the batch handed out last by any prepared loader.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for a batch size or a prefetch of 0.
+    /// [`Error::Config`](crate::Error::Config) for a batch size, a window or a prefetch of 0.
     pub fn prepare_data_loader<D: Dataset>(&self, builder: DataLoaderBuilder<D>) -> Result<DataLoader<D>> {
         builder.for_rank(self.rank(), self.world_size(), self.weight.clone(), self.on_progress())
     }
@@ -233,9 +233,8 @@ impl<M> Context<M> {
     pub(crate) fn beside(&self) -> Beside {
         Beside {
             checkpoint: self.parts.checkpoint.clone(),
-            rank: self.parts.rank,
+            reader: Reader { rank: self.parts.rank, world_size: self.parts.world_size, device: self.parts.device },
             steps: Rc::clone(&self.steps),
-            device: self.parts.device,
         }
     }
 
@@ -307,7 +306,8 @@ impl<M> Context<M> {
 
     fn write_part(&self, checkpoint: u64, source: &(impl CheckpointSource + ?Sized)) -> Result<Vec<FileEntry>> {
         let staging = Staging::open(&self.parts.run, checkpoint)?;
-        let saved = Saved { rank: self.parts.rank, world_size: self.parts.world_size, steps: self.steps.get() };
+        let SeatParts { rank, world_size, device, .. } = self.parts;
+        let saved = Saved { rank, world_size, steps: self.steps.get(), device };
         let mut place = Place { staging: &staging, saved, files: Vec::new() };
         source.write(&mut place)?;
         Ok(place.files)

@@ -1,5 +1,5 @@
-//! A loop whose every step can be told apart: dropout, batch norm, shuffling, an optimizer with momenta, a schedule. Each
-//! rank appends what it did in each step to `NAME-trace-RANK.jsonl`. Prints the outcome in JSON.
+//! A loop whose every step can be told apart: dropout, batch norm, shuffling, an optimizer with momenta, a schedule, windows
+//! of accumulation, an average of the parameters, random numbers of `rand`'s generators. Each rank appends what it did in each step to `NAME-trace-RANK.jsonl`. Prints the outcome in JSON.
 //!
 //!     resume PLAN
 
@@ -7,10 +7,13 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::nn::{self, ModuleT};
 use tch::{Kind, Tensor};
+use trainloop::optim::Ema;
 use trainloop::prelude::*;
 use trainloop::state::{StateReader, StateWriter};
 use trainloop_tests::fault::{Faults, Moment};
@@ -34,6 +37,7 @@ struct Config {
     adam: bool,
     samples: usize,
     batch_size: usize,
+    accumulate: usize,
     epochs: u64,
     /// Calls `ctx.step`.
     counts_steps: bool,
@@ -131,6 +135,10 @@ struct State {
     sgd: Option<Sgd>,
     schedule: Scheduler<CosineLr>,
     loader: DataLoader<Points>,
+    ema: Ema,
+    /// A generator of the user's own.
+    #[state(serde)]
+    rng: ChaCha8Rng,
     #[state(serde)]
     epoch: u64,
     /// All of them, over all epochs.
@@ -145,8 +153,8 @@ impl State {
     fn new(ctx: &Context<EpochMetrics>, config: &Config) -> Result<Self> {
         tch::manual_seed(17);
         let model = ctx.prepare_model(Net::new)?;
-        let loader = DataLoader::builder(Points(config.samples)).batch_size(config.batch_size).shuffle(5).workers(1);
-        let loader = ctx.prepare_data_loader(loader)?;
+        let loader = DataLoader::builder(Points(config.samples)).batch_size(config.batch_size).shuffle(5);
+        let loader = ctx.prepare_data_loader(loader.workers(1).accumulate(config.accumulate))?;
         let (mut adam, mut sgd) = (None, None);
         // Not of so many steps as there are: those of another world size are others.
         let schedule = CosineLr::new(60);
@@ -158,17 +166,26 @@ impl State {
         // Each rank drops other neurons.
         tch::manual_seed(100 + ctx.rank() as i64);
         let hook = Hook { faults: Faults::of_rank(ctx.rank())?, steps: 0.into() };
-        Ok(Self { hook, model, adam, sgd, schedule, loader, epoch: 0, done: 0, losses: Vec::new() })
+        let ema = Ema::new(&model, 0.9)?;
+        let rng = ChaCha8Rng::seed_from_u64(ctx.rank() as u64);
+        Ok(Self { hook, model, adam, sgd, schedule, loader, ema, rng, epoch: 0, done: 0, losses: Vec::new() })
     }
 
-    fn step(&mut self, loss: &Tensor) -> Result<()> {
+    fn step(&mut self, loss: &Tensor, ends_window: bool) -> Result<()> {
         if let Some(adam) = &mut self.adam {
             adam.backward_step(loss)?;
-            self.schedule.step(adam)?;
+            if ends_window {
+                self.schedule.step(adam)?;
+            }
         }
         if let Some(sgd) = &mut self.sgd {
             sgd.backward_step(loss)?;
-            self.schedule.step(sgd)?;
+            if ends_window {
+                self.schedule.step(sgd)?;
+            }
+        }
+        if ends_window {
+            self.ema.update(&self.model)?;
         }
         self.done += 1;
         self.hook.steps.set(self.done);
@@ -214,11 +231,11 @@ fn epochs(ctx: &mut Context<EpochMetrics>, config: &Config, state: &mut State, t
             let batch = batch?;
             let loss =
                 state.model.call(|net| net.forward(&batch.inputs, true))?.cross_entropy_for_logits(&batch.labels);
-            state.step(&loss)?;
+            state.step(&loss, batch.ends_window())?;
             let loss = f64::try_from(&loss)?;
             state.losses.push(loss);
             let indices = &batch.indices[..batch.samples()];
-            let line = json!({ "step": state.done, "epoch": state.epoch, "indices": indices, "loss": loss });
+            let line = json!({ "step": state.done, "epoch": state.epoch, "indices": indices, "loss": loss, "drawn": state.rng.random::<u32>() });
             trace.write_all(format!("{line}\n").as_bytes())?;
             state.hook.faults.at(Moment::Step(state.done))?;
             if config.counts_steps {
@@ -228,7 +245,8 @@ fn epochs(ctx: &mut Context<EpochMetrics>, config: &Config, state: &mut State, t
         state.hook.faults.at(Moment::Epoch(state.epoch + 1))?;
         state.epoch += 1;
         let losses = std::mem::take(&mut state.losses);
-        let logits = tch::no_grad(|| state.model.call(|net| net.forward(&all.inputs, false)))?;
+        let evaluate = || tch::no_grad(|| state.model.call(|net| net.forward(&all.inputs, false)));
+        let logits = state.ema.apply(&state.model, evaluate)?;
         let metrics = EpochMetrics {
             epoch: state.epoch,
             loss: losses.iter().sum::<f64>() / losses.len() as f64,

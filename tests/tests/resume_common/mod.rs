@@ -23,6 +23,7 @@ pub(crate) struct Plan {
     pub(crate) resume: &'static str,
     pub(crate) adam: bool,
     pub(crate) epochs: u64,
+    pub(crate) accumulate: u64,
     pub(crate) counts_steps: bool,
 }
 
@@ -36,6 +37,7 @@ impl Plan {
             resume: "IfExists",
             adam: true,
             epochs: EPOCHS,
+            accumulate: 1,
             counts_steps: true,
         }
     }
@@ -77,6 +79,7 @@ impl Plan {
                 "adam": self.adam,
                 "samples": SAMPLES,
                 "batch_size": BATCH_SIZE,
+                "accumulate": self.accumulate,
                 "epochs": self.epochs,
                 "counts_steps": self.counts_steps,
             },
