@@ -46,14 +46,14 @@ pub struct Committed {
 }
 
 /// Commits a checkpoint. Whatever this is interrupted by, the checkpoints before are untouched, and this one is whole or
-/// will be removed by [`crate::sweep()`].
+/// will be removed by the next sweep.
 ///
 /// # Errors
 ///
 /// Where two ranks wrote one name, a file is not as its rank said, or the disk fails. What was staged is then removed.
 /// Once the folder has its name the checkpoint is whole and stays: if only its line in the journal could not be written,
-/// the error says so, and the next [`crate::sweep()`] writes it.
-pub fn commit(run: &Path, staged: Staged) -> Result<Committed> {
+/// the error says so, and the next sweep writes it.
+pub(crate) fn commit(run: &Path, staged: Staged) -> Result<Committed> {
     let commit = Commit::new(run, staged);
     match STEPS.iter().try_for_each(|&step| commit.take(step)) {
         Ok(()) => Ok(Committed { index: commit.manifest.index, folder: commit.folder, manifest: commit.manifest }),
@@ -168,7 +168,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// As far as the disk allows; [`crate::sweep()`] does the rest.
+    /// As far as the disk allows; the next sweep does the rest.
     fn abandon(&self) {
         let _ = fs::remove_dir_all(&self.staging);
     }

@@ -10,9 +10,8 @@ use crate::journal::{self, Event};
 use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
 
 /// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
-/// checkpoint that no longer counts goes with the next [`crate::sweep()`].
-#[must_use = "it is the warning to show"]
-pub fn delete(run: &Path, index: u64) -> Option<String> {
+/// checkpoint that no longer counts goes with the next sweep.
+pub(crate) fn delete(run: &Path, index: u64) -> Option<String> {
     let deleted = STEPS.iter().try_for_each(|step| step(run, index));
     deleted.err().map(|error| format!("checkpoint {index} could not be deleted: {}", with_causes(&error)))
 }

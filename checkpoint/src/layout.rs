@@ -58,8 +58,7 @@ pub(crate) fn journal_file(run: &Path) -> PathBuf {
 }
 
 /// `RUN/checkpoints/.staging-<index>`.
-#[must_use]
-pub fn staging_folder(run: &Path, index: u64) -> PathBuf {
+pub(crate) fn staging_folder(run: &Path, index: u64) -> PathBuf {
     checkpoints_folder(run).join(Kind::Staging.name(index))
 }
 
@@ -69,8 +68,7 @@ pub(crate) fn deleting_folder(run: &Path, index: u64) -> PathBuf {
 }
 
 /// `RUN/checkpoints/checkpoint_<index>`.
-#[must_use]
-pub fn checkpoint_folder(run: &Path, index: u64) -> PathBuf {
+pub(crate) fn checkpoint_folder(run: &Path, index: u64) -> PathBuf {
     checkpoints_folder(run).join(Kind::Checkpoint.name(index))
 }
 

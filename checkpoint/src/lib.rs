@@ -4,12 +4,14 @@
 //! everything here keeps: *the rename makes a checkpoint whole, the journal makes it known, and a whole folder counts even
 //! where the journal has lost its line*.
 //!
+//! - `checkpoints`: the one door, [`Checkpoints`], wherever they lie;
 //! - `staging`: a rank writes its files;
 //! - `commit`: the controller makes one checkpoint of all ranks' files;
 //! - `verify`: which checkpoints there are, and the newest whose checksums hold;
 //! - `ranking`: which are out of the best *k*, as a pure function;
 //! - `delete`, `sweep`: removal, and what a crash left.
 
+mod checkpoints;
 mod clock;
 mod commit;
 mod delete;
@@ -30,16 +32,23 @@ mod faults;
 #[cfg(test)]
 mod fixture;
 
+pub use checkpoints::Checkpoints;
 pub use clock::unix_now;
-pub use commit::{Committed, Staged, commit};
-pub use delete::delete;
+pub use commit::{Committed, Staged};
 pub use error::{Error, Result, with_causes};
-pub use layout::{MANIFEST, checkpoint_folder, staging_folder};
+pub use layout::MANIFEST;
 pub use manifest::{FileEntry, Manifest, Score};
 pub use ranking::{Mode, Ranked, Retention};
 pub use staging::Staging;
-pub use sweep::{Swept, sweep};
-pub use verify::{committed, highest_index, latest_whole, ranked, verify};
+pub use sweep::Swept;
+pub use verify::verify;
 
+// What the tests beside the code call without the door.
 #[cfg(test)]
-use journal::{Event, read as read_journal};
+use {
+    commit::commit,
+    delete::delete,
+    journal::{Event, read as read_journal},
+    sweep::sweep,
+    verify::{committed, highest_index, latest_whole, ranked},
+};

@@ -11,7 +11,7 @@ use crate::layout::{Kind, checkpoint_folder, deleting_folder, folders, staging_f
 use crate::manifest::Manifest;
 use crate::verify::{journaled, verify_index};
 
-/// What [`sweep()`] did.
+/// What [`Checkpoints::sweep`](crate::Checkpoints::sweep) did.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// The folders it removed, by name.
@@ -32,7 +32,7 @@ pub struct Swept {
 /// # Errors
 ///
 /// Where the checkpoints cannot be listed. All else is among the warnings.
-pub fn sweep(run: &Path) -> Result<Swept> {
+pub(crate) fn sweep(run: &Path) -> Result<Swept> {
     let mut swept = Swept::default();
     let found = folders(run)?;
     let known = journaled(run, &mut |warning| swept.warnings.push(warning));

@@ -93,12 +93,12 @@ fn committed_or_warn(run: &Path, warn: &mut dyn FnMut(String)) -> Result<BTreeSe
 
 /// The committed checkpoints, oldest first: those of the journal, and folders of which it has no line. Whether they are
 /// whole is not looked at.
-pub fn committed(run: &Path) -> Result<Vec<u64>> {
+pub(crate) fn committed(run: &Path) -> Result<Vec<u64>> {
     Ok(committed_or_warn(run, &mut |_| {})?.into_iter().collect())
 }
 
 /// The newest checkpoint whose checksums hold, with its folder. Each newer one that is damaged or gone is told to `warn`.
-pub fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(u64, PathBuf, Manifest)>> {
+pub(crate) fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(u64, PathBuf, Manifest)>> {
     for index in committed_or_warn(run, warn)?.into_iter().rev() {
         let dir = checkpoint_folder(run, index);
         match verify_index(&dir, index) {
@@ -111,7 +111,7 @@ pub fn latest_whole(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Option<(
 
 /// The committed checkpoints with their scores, for [`crate::Retention`]. One whose manifest cannot be read is left out: it
 /// takes no place among the best, and is not deleted, since a later version may read it.
-pub fn ranked(run: &Path) -> Result<Vec<Ranked>> {
+pub(crate) fn ranked(run: &Path) -> Result<Vec<Ranked>> {
     let manifests = committed(run)?.into_iter().map(|index| (index, Manifest::read(&checkpoint_folder(run, index))));
     let readable = manifests.filter_map(|(index, manifest)| Some((index, manifest.ok()?)));
     Ok(readable.map(|(index, manifest)| Ranked { index, score: manifest.score }).collect())
@@ -119,7 +119,7 @@ pub fn ranked(run: &Path) -> Result<Vec<Ranked>> {
 
 /// The highest index that the run has ever used, be it for a checkpoint that is deleted, damaged or was never finished: the
 /// next commit needs a higher one.
-pub fn highest_index(run: &Path) -> Result<Option<u64>> {
+pub(crate) fn highest_index(run: &Path) -> Result<Option<u64>> {
     let folders = folders(run)?.into_iter().map(|(_, index)| index);
     let events = journal::read(run, &mut |_| {}).unwrap_or_default();
     let journaled = events.into_iter().filter_map(|event| match event {

@@ -1,9 +1,7 @@
 //! What a run keeps: reports, and the checkpoints that are made of all ranks' parts.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::Value;
-use trainloop_checkpoint::{Committed, FileEntry, Ranked, Retention, Score, Staged, commit, delete, staging_folder};
+use trainloop_checkpoint::{Checkpoints, Committed, FileEntry, Ranked, Retention, Score, Staged};
 
 use super::reports::{Reduced, Reports};
 use crate::channel::Save;
@@ -11,7 +9,7 @@ use crate::error::{Error, Result, with_causes};
 
 /// The records of one generation.
 pub(crate) struct Ledger {
-    run: PathBuf,
+    checkpoints: Checkpoints,
     generation: u64,
     world_size: usize,
     reports: Reports,
@@ -46,8 +44,8 @@ pub(crate) struct Saved {
 }
 
 /// What a [`Ledger`] begins from.
-pub(crate) struct Beginning<'a> {
-    pub(crate) run: &'a Path,
+pub(crate) struct Beginning {
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) generation: u64,
     pub(crate) world_size: usize,
     pub(crate) retention: Retention,
@@ -56,10 +54,10 @@ pub(crate) struct Beginning<'a> {
 }
 
 impl Ledger {
-    pub(crate) fn new(beginning: Beginning<'_>, reports: Reports, on_checkpoint: OnCheckpoint) -> Self {
-        let Beginning { run, generation, world_size, retention, committed, begun_from } = beginning;
+    pub(crate) fn new(beginning: Beginning, reports: Reports, on_checkpoint: OnCheckpoint) -> Self {
+        let Beginning { checkpoints, generation, world_size, retention, committed, begun_from } = beginning;
         Self {
-            run: run.to_owned(),
+            checkpoints,
             generation,
             world_size,
             reports,
@@ -133,7 +131,7 @@ impl Ledger {
             }
             Err(error) => {
                 // Room for the next attempt; what stays is removed by the next start.
-                let _ = std::fs::remove_dir_all(staging_folder(&self.run, index));
+                self.checkpoints.abandon(index);
                 saved.failed = Some(with_causes(&error));
             }
         }
@@ -153,18 +151,15 @@ impl Ledger {
                 part.map_err(|reason| Error::checkpoint(format!("rank {rank} could not write its part: {reason}")))?,
             );
         }
-        let committed = commit(
-            &self.run,
-            Staged {
-                index,
-                generation: self.generation,
-                world_size: self.world_size,
-                report: self.reports.next(),
-                metrics,
-                score: score.map(Score),
-                files,
-            },
-        )?;
+        let committed = self.checkpoints.commit(Staged {
+            index,
+            generation: self.generation,
+            world_size: self.world_size,
+            report: self.reports.next(),
+            metrics,
+            score: score.map(Score),
+            files,
+        })?;
         Ok(committed)
     }
 
@@ -173,7 +168,7 @@ impl Ledger {
         let in_use: Vec<u64> = self.begun_from.into_iter().collect();
         let doomed = self.retention.deletions(&self.committed, &in_use);
         self.committed.retain(|ranked| !doomed.contains(&ranked.index));
-        doomed.into_iter().filter_map(|index| delete(&self.run, index)).collect()
+        doomed.into_iter().filter_map(|index| self.checkpoints.delete(index)).collect()
     }
 
     /// How many reports all ranks have made, over all generations.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trainloop_checkpoint::{Manifest, Mode, Ranked, Retention, Score, checkpoint_folder, committed};
+use trainloop_checkpoint::{Checkpoints, Mode, Ranked, Retention, Score};
 
 use super::history;
 use super::registry::TrainLoop;
@@ -32,6 +32,7 @@ pub struct Outcome<L: TrainLoop> {
     pub restarts: u64,
     /// From `fit()` to its end.
     pub duration: Duration,
+    pub(super) checkpoints: Checkpoints,
     pub(super) latest: Option<u64>,
     pub(super) best: Option<u64>,
 }
@@ -77,6 +78,7 @@ impl<L: TrainLoop> Outcome<L> {
             metrics: None,
             output: L::Output::from_record(stored.output)?,
             path: path.to_owned(),
+            checkpoints: Checkpoints::in_folder(path),
             reports: stored.reports,
             restarts: stored.restarts,
             duration: Duration::try_from_secs_f64(stored.seconds).unwrap_or_default(),
@@ -163,8 +165,8 @@ impl<L: TrainLoop> Outcome<L> {
 
     fn best_by(&self, mode: Mode, score: impl Fn(&L::Metrics) -> f64) -> Result<Option<Checkpoint>> {
         let mut scored = Vec::new();
-        for index in committed(&self.path)? {
-            let manifest = Manifest::read(&checkpoint_folder(&self.path, index))?;
+        for index in self.checkpoints.committed()? {
+            let manifest = self.checkpoints.manifest(index)?;
             if !manifest.metrics.is_null() {
                 let metrics = L::Metrics::from_record(manifest.metrics)?;
                 scored.push(Ranked { index, score: Some(Score(score(&metrics))) });
@@ -174,6 +176,6 @@ impl<L: TrainLoop> Outcome<L> {
     }
 
     fn checkpoint(&self, index: Option<u64>) -> Result<Option<Checkpoint>> {
-        index.map(|index| Checkpoint::from_directory(checkpoint_folder(&self.path, index))).transpose()
+        index.map(|index| Checkpoint::from_directory(self.checkpoints.folder(index)?)).transpose()
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use tch::Device;
-use trainloop_checkpoint::{Mode, Ranked, Retention, committed, highest_index, latest_whole, ranked, sweep};
+use trainloop_checkpoint::{Checkpoints, Mode, Ranked, Retention};
 
 use super::driver_events::DriverEvents;
 use super::history;
@@ -26,6 +26,7 @@ use crate::worker::{Link, Seat, SeatParts};
 pub(super) struct Session<'a, L: TrainLoop> {
     trainer: &'a TorchTrainer<L>,
     folder: RunFolder,
+    checkpoints: Checkpoints,
     name: String,
     config: Vec<u8>,
     console: Rc<Console>,
@@ -57,7 +58,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         // A run that is gone on with and has nothing left to do still has its metrics.
         let last = history::reduced(&folder.reports())?.pop();
         let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
-        Ok(Self { trainer, folder, name, config, console, events })
+        let checkpoints = Checkpoints::in_folder(folder.path());
+        Ok(Self { trainer, folder, checkpoints, name, config, console, events })
     }
 
     pub(super) fn run(self, began: Instant) -> Result<Outcome<L>> {
@@ -106,12 +108,13 @@ impl<'a, L: TrainLoop> Session<'a, L> {
 
     fn outcome(&self, ended: &Ended, restarts: u64, began: Instant) -> Result<Outcome<L>> {
         let retention = retention(&self.trainer.checkpoint);
-        let kept = ranked(self.folder.path())?;
+        let kept = self.checkpoints.ranked()?;
         let outcome = Outcome {
             output: Travels::decode(&ended.output, "read the loop's return value")?,
             reports: ended.rounds,
             metrics: self.events.last(),
             path: self.folder.path().to_owned(),
+            checkpoints: self.checkpoints.clone(),
             restarts,
             duration: began.elapsed(),
             latest: kept.iter().map(|ranked| ranked.index).max(),
@@ -123,17 +126,16 @@ impl<'a, L: TrainLoop> Session<'a, L> {
 
     /// Clears what a crash left, and finds the latest checkpoint that is whole.
     fn origin(&self) -> Result<Origin> {
-        let run = self.folder.path();
         let generation = self.folder.next_generation()?;
-        for warning in sweep(run)?.warnings {
+        for warning in self.checkpoints.sweep()?.warnings {
             self.console.warning(&warning);
         }
-        let latest = latest_whole(run, &mut |warning| self.console.warning(&warning))?;
-        if latest.is_none() && !committed(run)?.is_empty() {
+        let latest = self.checkpoints.latest_whole(&mut |warning| self.console.warning(&warning))?;
+        if latest.is_none() && !self.checkpoints.committed()?.is_empty() {
             return Err(Error::checkpoint(format!(
                 "every checkpoint of the run at {} is damaged, so there is nothing to go on from; the warnings above say \
                  which files; to begin anew, choose another name",
-                run.display()
+                self.folder.path().display()
             )));
         }
         if let Some((index, _, manifest)) = &latest {
@@ -144,8 +146,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             workers: self.trainer.scaling.next_generation()?,
             reports: latest.as_ref().map_or(0, |(_, _, manifest)| manifest.report),
             checkpoint: latest.map(|(index, folder, _)| (index, folder)),
-            next_checkpoint: highest_index(run)?.map_or(0, |index| index + 1),
-            committed: ranked(run)?,
+            next_checkpoint: self.checkpoints.highest_index()?.map_or(0, |index| index + 1),
+            committed: self.checkpoints.ranked()?,
         })
     }
 
@@ -154,7 +156,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let reduce = reduce_and_report(Rc::clone(&self.events), run.clone(), self.trainer.checkpoint.clone());
         let reports = Reports::open(&self.folder.reports(), world_size, origin.generation, origin.reports, reduce)?;
         let beginning = Beginning {
-            run: self.folder.path(),
+            checkpoints: self.checkpoints.clone(),
             generation: origin.generation,
             world_size,
             retention: retention(&self.trainer.checkpoint),
@@ -219,7 +221,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             ddp: false,
             group: None,
             link: Rc::clone(&link) as Rc<dyn Link>,
-            run: self.folder.path().to_owned(),
+            checkpoints: self.checkpoints.clone(),
             checkpoint: origin.checkpoint.as_ref().map(|(_, folder)| folder.clone()),
             next_checkpoint: origin.next_checkpoint,
             reports: origin.reports,

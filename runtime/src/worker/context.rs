@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 use tch::nn::Path;
-use trainloop_checkpoint::{FileEntry, Staging};
+use trainloop_checkpoint::FileEntry;
 
 use super::agreement::{Agreement, Wish};
 use super::collective::AllReduce;
@@ -305,7 +305,7 @@ impl<M> Context<M> {
     }
 
     fn write_part(&self, checkpoint: u64, source: &(impl CheckpointSource + ?Sized)) -> Result<Vec<FileEntry>> {
-        let staging = Staging::open(&self.parts.run, checkpoint)?;
+        let staging = self.parts.checkpoints.stage(checkpoint)?;
         let SeatParts { rank, world_size, device, .. } = self.parts;
         let saved = Saved { rank, world_size, steps: self.steps.get(), device };
         let mut place = Place { staging: &staging, saved, files: Vec::new() };

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
+use trainloop_checkpoint::Checkpoints;
 
 use super::Link;
 use super::channel_link::ChannelLink;
@@ -108,7 +109,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             ddp: start.ddp,
             group: join(start, rank)?,
             link: Rc::clone(link) as Rc<dyn Link>,
-            run: PathBuf::from(&start.run),
+            checkpoints: Checkpoints::in_folder(&start.run),
             checkpoint: start.checkpoint.as_ref().map(PathBuf::from),
             next_checkpoint: start.next_checkpoint,
             reports: start.reports,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use tch::Device;
+use trainloop_checkpoint::Checkpoints;
 
 use super::link::Link;
 use crate::c10d::ProcessGroup;
@@ -30,8 +31,7 @@ pub(crate) struct SeatParts {
     /// `None` for a single worker.
     pub(crate) group: Option<Rc<ProcessGroup>>,
     pub(crate) link: Rc<dyn Link>,
-    /// The run's folder.
-    pub(crate) run: PathBuf,
+    pub(crate) checkpoints: Checkpoints,
     /// The folder of the checkpoint to begin from.
     pub(crate) checkpoint: Option<PathBuf>,
     /// The index of the next checkpoint.

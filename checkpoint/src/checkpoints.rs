@@ -1,0 +1,151 @@
+//! The one door to a run's checkpoints, wherever they lie.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::commit::{self, Committed, Staged};
+use crate::error::Result;
+use crate::layout::{checkpoint_folder, staging_folder};
+use crate::manifest::Manifest;
+use crate::ranking::Ranked;
+use crate::staging::Staging;
+use crate::sweep::{self, Swept};
+use crate::{delete, verify};
+
+/// Where a run's checkpoints lie. A clone is the same place; ranks and controller each hold one.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    run: Arc<Path>,
+}
+
+impl Checkpoints {
+    /// Those in the folder of a run, which the ranks share.
+    pub fn in_folder(run: impl Into<PathBuf>) -> Self {
+        Self { run: run.into().into() }
+    }
+
+    /// A rank's side of checkpoint `index`: where it writes its files.
+    ///
+    /// # Errors
+    /// Where the run is gone, or the folder cannot be made.
+    pub fn stage(&self, index: u64) -> Result<Staging> {
+        Staging::open(&self.run, index)
+    }
+
+    /// Makes a checkpoint of what all ranks staged. Whatever this is interrupted by, the checkpoints before are untouched,
+    /// and this one is whole or will be removed by [`sweep`](Self::sweep).
+    ///
+    /// # Errors
+    /// Where two ranks wrote one name, a file is not as its rank said, or the disk fails. What was staged is then removed.
+    /// Once the folder has its name the checkpoint is whole and stays: if only its line in the journal could not be written,
+    /// the error says so, and the next [`sweep`](Self::sweep) writes it.
+    pub fn commit(&self, staged: Staged) -> Result<Committed> {
+        commit::commit(&self.run, staged)
+    }
+
+    /// Removes what ranks staged of checkpoint `index`, which is given up: room for the next attempt. What cannot be
+    /// removed goes with the next [`sweep`](Self::sweep).
+    pub fn abandon(&self, index: u64) {
+        let _ = fs::remove_dir_all(staging_folder(&self.run, index));
+    }
+
+    /// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
+    /// checkpoint that no longer counts goes with the next [`sweep`](Self::sweep).
+    #[must_use = "it is the warning to show"]
+    pub fn delete(&self, index: u64) -> Option<String> {
+        delete::delete(&self.run, index)
+    }
+
+    /// Puts in order what a crash left: before a generation starts, while no rank writes.
+    ///
+    /// # Errors
+    /// Where the checkpoints cannot be listed. All else is among the warnings.
+    pub fn sweep(&self) -> Result<Swept> {
+        sweep::sweep(&self.run)
+    }
+
+    /// The committed checkpoints, oldest first. Whether they are whole is not looked at.
+    ///
+    /// # Errors
+    /// Where they cannot be listed.
+    pub fn committed(&self) -> Result<Vec<u64>> {
+        verify::committed(&self.run)
+    }
+
+    /// The committed checkpoints with their scores, for [`crate::Retention`]. One whose manifest cannot be read is left
+    /// out: it takes no place among the best, and is not deleted, since a later version may read it.
+    ///
+    /// # Errors
+    /// Where they cannot be listed.
+    pub fn ranked(&self) -> Result<Vec<Ranked>> {
+        verify::ranked(&self.run)
+    }
+
+    /// What checkpoint `index` says of itself.
+    ///
+    /// # Errors
+    /// Where its manifest cannot be read, or is damaged.
+    pub fn manifest(&self, index: u64) -> Result<Manifest> {
+        Manifest::read(&checkpoint_folder(&self.run, index))
+    }
+
+    /// The highest index that the run has used, be it for a checkpoint that is deleted, damaged or was never finished: the
+    /// next commit needs a higher one.
+    ///
+    /// # Errors
+    /// Where the checkpoints cannot be listed.
+    pub fn highest_index(&self) -> Result<Option<u64>> {
+        verify::highest_index(&self.run)
+    }
+
+    /// The newest checkpoint whose checksums hold, with its folder. Each newer one that is damaged or gone is told to
+    /// `warn`.
+    ///
+    /// # Errors
+    /// Where the checkpoints cannot be listed.
+    pub fn latest_whole(&self, warn: &mut dyn FnMut(String)) -> Result<Option<(u64, PathBuf, Manifest)>> {
+        verify::latest_whole(&self.run, warn)
+    }
+
+    /// Checkpoint `index` as a folder on this machine. Whether it is there and whole is for [`crate::verify()`] to say.
+    ///
+    /// # Errors
+    /// None for checkpoints in a folder.
+    pub fn folder(&self, index: u64) -> Result<PathBuf> {
+        Ok(checkpoint_folder(&self.run, index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{checkpoint, run_with, stage};
+
+    #[test]
+    fn ranks_and_controller_hold_one_place_each() {
+        fn shared<T: Clone + Send + Sync>(value: &T) -> T {
+            value.clone()
+        }
+        let run = run_with(1);
+        let controller = Checkpoints::in_folder(run.path());
+        let rank = shared(&controller);
+        let staging = std::thread::spawn(move || rank.stage(2)).join().unwrap().unwrap();
+        drop(staging);
+        let committed = controller.commit(stage(run.path(), 2).unwrap()).unwrap();
+        assert_eq!(committed.folder, controller.folder(2).unwrap());
+        assert_eq!(controller.committed().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_nothing() {
+        let run = run_with(1);
+        let checkpoints = Checkpoints::in_folder(run.path());
+        stage(run.path(), 2).unwrap();
+        checkpoints.abandon(2);
+        assert!(!staging_folder(run.path(), 2).exists());
+        checkpoints.abandon(2);
+        assert_eq!(checkpoints.committed().unwrap(), [1]);
+        checkpoint(run.path(), 2);
+    }
+}
