@@ -29,6 +29,7 @@ fn config(net: &str, samples: usize) -> Value {
         "labels": inputs.iter().map(label).collect::<Vec<_>>(),
         "inputs": inputs,
         "batch_size": 4,
+        "accumulate": 1,
         "epochs": 4,
         "double": true,
         "shuffle": 17,
@@ -168,6 +169,32 @@ fn one_sample_on_two_ranks() {
 fn buckets_change_nothing() {
     let config = config("Conv", 37);
     assert_equals_one_process(2, &with(&config, &json!({"bucket_bytes": 64, "gradient_as_bucket_view": true})));
+}
+
+/// Windows of three batches of 4 on two ranks are one process with batches of 24, on 85 samples: the last window of an epoch
+/// has 13, in batches of 8 and 5.
+#[test]
+fn windows_of_batches_equal_one_large_batch() {
+    for optimizer in [sgd(), adamw()] {
+        let config = with(&config("Mlp", 85), &optimizer);
+        let alone = train(0, &with(&config, &json!({"batch_size": 24})));
+        let far = |changes: &Value| {
+            let windows = train(2, &with(&config, &with(&json!({"accumulate": 3}), changes)));
+            let steps: Vec<_> = windows[0].iter().filter(|report| report["ends_window"] == true).collect();
+            assert_eq!(steps.len(), alone[0].len());
+            assert_eq!(windows[0].len(), 4 * 11);
+            let far = steps.iter().zip(&alone[0]).map(|(window, step)| {
+                // Inside a window, weights stay.
+                parameters_far(&window["parameters"], &step["parameters"])
+            });
+            far.fold(0.0, f64::max)
+        };
+        let weights = far(&json!({}));
+        println!("windows: weights {weights:e}");
+        assert!(weights < 1e-12, "weights are {weights:e} away");
+        let broken = far(&json!({"ignore_weight": true}));
+        assert!(broken > 1e-6, "wrong on purpose, and yet {broken:e} away");
+    }
 }
 
 /// In float32 the first 20 steps stay within 1e-5.

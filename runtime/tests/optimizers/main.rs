@@ -1,6 +1,7 @@
 //! The optimizers against PyTorch's own numbers, their state, their groups, and what they refuse.
 
 mod clipping;
+mod ema;
 mod expected;
 mod refusals;
 mod scaler;

@@ -18,6 +18,8 @@ struct Config {
     inputs: Vec<Vec<f64>>,
     labels: Vec<i64>,
     batch_size: usize,
+    /// Batches in a window.
+    accumulate: usize,
     epochs: u64,
     /// float64; else float32.
     double: bool,
@@ -53,6 +55,7 @@ struct Step {
     batch: u64,
     samples: usize,
     weight: f64,
+    ends_window: bool,
     loss: f64,
     /// All weights after the step, by name.
     parameters: BTreeMap<String, Vec<f64>>,
@@ -176,7 +179,9 @@ fn train(ctx: &mut Context<Step>, config: Config) -> Result<()> {
     let mut optimizer = AnyOptimizer::new(config.optimizer, &model)?;
     let epochs = config.epochs;
     let (shuffle, batch_size, ignore_weight) = (config.shuffle, config.batch_size, config.ignore_weight);
-    let mut builder = DataLoader::builder(Data(Arc::new(config))).batch_size(batch_size).workers(2);
+    let accumulate = config.accumulate;
+    let mut builder =
+        DataLoader::builder(Data(Arc::new(config))).batch_size(batch_size).workers(2).accumulate(accumulate);
     if let Some(seed) = shuffle {
         builder = builder.shuffle(seed);
     }
@@ -199,6 +204,7 @@ fn train(ctx: &mut Context<Step>, config: Config) -> Result<()> {
                 batch: batch.index(),
                 samples: batch.samples(),
                 weight: batch.weight(),
+                ends_window: batch.ends_window(),
                 loss: f64::try_from(&loss)?,
                 parameters: values(&model)?,
             })?;

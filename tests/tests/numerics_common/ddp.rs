@@ -56,6 +56,7 @@ fn config(file: &Value, case: &Value) -> Value {
         "inputs": net["inputs"],
         "labels": file["labels"],
         "batch_size": file["batch_size"],
+        "accumulate": 1,
         "epochs": file["epochs"],
         "double": case["double"],
         "shuffle": file["shuffle"],
