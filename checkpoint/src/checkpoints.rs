@@ -1,12 +1,11 @@
 //! The one door to a run's checkpoints, wherever they lie.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::commit::{self, Committed, Staged};
 use crate::error::Result;
-use crate::layout::{checkpoint_folder, staging_folder};
+use crate::layout::checkpoint_folder;
 use crate::manifest::Manifest;
 use crate::ranking::Ranked;
 use crate::staging::Staging;
@@ -47,7 +46,7 @@ impl Checkpoints {
     /// Removes what ranks staged of checkpoint `index`, which is given up: room for the next attempt. What cannot be
     /// removed goes with the next [`sweep`](Self::sweep).
     pub fn abandon(&self, index: u64) {
-        let _ = fs::remove_dir_all(staging_folder(&self.run, index));
+        commit::abandon(&self.run, index);
     }
 
     /// Removes checkpoint `index`, and returns a warning where that failed: training goes on without it. What is left of a
@@ -121,6 +120,7 @@ impl Checkpoints {
 mod tests {
     use super::*;
     use crate::fixture::{checkpoint, run_with, stage};
+    use crate::layout::staging_folder;
 
     #[test]
     fn ranks_and_controller_hold_one_place_each() {

@@ -1,14 +1,14 @@
 //! The controller's side: one checkpoint of what all ranks wrote, whole or not at all.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::clock::unix_now;
-use crate::disk::{sync_folder, write_error};
+use crate::disk::{remove_folder, rename, sync_folder, write_error};
 use crate::error::{Error, Result, with_causes};
+use crate::fault;
 use crate::journal::{self, Event};
 use crate::layout::{checkpoint_folder, checkpoints_folder, staging_folder};
 use crate::manifest::{FORMAT, FileEntry, Manifest, Score};
@@ -58,10 +58,16 @@ pub(crate) fn commit(run: &Path, staged: Staged) -> Result<Committed> {
     match STEPS.iter().try_for_each(|&step| commit.take(step)) {
         Ok(()) => Ok(Committed { index: commit.manifest.index, folder: commit.folder, manifest: commit.manifest }),
         Err(error) => {
-            commit.abandon();
+            abandon(run, commit.manifest.index);
             Err(error)
         }
     }
+}
+
+/// Removes what the ranks staged for checkpoint `index`, to make room for the next attempt: as far as the disk allows;
+/// [`crate::sweep()`] does the rest.
+pub(crate) fn abandon(run: &Path, index: u64) {
+    let _ = remove_folder(&staging_folder(run, index), fault::COMMIT_ABANDON);
 }
 
 /// The first `count` steps, and then nothing, as if the process had been killed.
@@ -116,15 +122,15 @@ impl<'a> Commit<'a> {
             Step::WriteManifest => self.manifest.write(&self.staging),
             Step::FlushFolders => {
                 let files = self.manifest.files.iter().map(|entry| entry.path.as_str());
-                folders_of(files).into_iter().try_for_each(|folder| sync_folder(&self.staging.join(folder)))
+                let flush = |folder| sync_folder(&self.staging.join(folder), fault::COMMIT_FLUSH_FOLDER);
+                folders_of(files).into_iter().try_for_each(flush)
             }
-            Step::Rename => {
-                fs::rename(&self.staging, &self.folder).map_err(write_error("move a checkpoint to", &self.folder))
-            }
+            Step::Rename => rename(&self.staging, &self.folder, fault::COMMIT_RENAME)
+                .map_err(write_error("move a checkpoint to", &self.folder)),
             Step::FlushParents => {
-                sync_folder(&checkpoints_folder(self.run))?;
+                sync_folder(&checkpoints_folder(self.run), fault::COMMIT_FLUSH_PARENT)?;
                 // The first checkpoint makes the folder for all.
-                sync_folder(self.run)
+                sync_folder(self.run, fault::COMMIT_FLUSH_PARENT)
             }
             Step::Journal => journal::append(self.run, &Event::commit(&self.manifest)).map_err(|error| {
                 let index = self.manifest.index;
@@ -137,6 +143,7 @@ impl<'a> Commit<'a> {
     }
 
     fn check_files(&self) -> Result<()> {
+        fault::step(fault::COMMIT_CHECK);
         let index = self.manifest.index;
         if self.folder.symlink_metadata().is_ok() {
             return Err(Error::checkpoint(format!(
@@ -166,10 +173,5 @@ impl<'a> Commit<'a> {
             ))),
             None => Ok(()),
         }
-    }
-
-    /// As far as the disk allows; the next sweep does the rest.
-    fn abandon(&self) {
-        let _ = fs::remove_dir_all(&self.staging);
     }
 }

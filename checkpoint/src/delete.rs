@@ -1,11 +1,11 @@
 //! Removal of a committed checkpoint: at no instant half of one.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::disk::sync_folder;
-use crate::error::{Error, Result, with_causes};
+use crate::disk::{remove_folder, rename, sync_folder, write_error};
+use crate::error::{Result, with_causes};
+use crate::fault::{self, Point};
 use crate::journal::{self, Event};
 use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
 
@@ -28,21 +28,21 @@ pub(crate) const STEPS: [Step; 5] = [clear, set_aside, flush, write_journal, rem
 
 /// Of an earlier checkpoint of this index.
 fn clear(run: &Path, index: u64) -> Result<()> {
-    remove(run, index)
+    remove_at(run, index, fault::DELETE_CLEAR)
 }
 
 /// From here on it does not count.
 fn set_aside(run: &Path, index: u64) -> Result<()> {
     let folder = checkpoint_folder(run, index);
-    match fs::rename(&folder, deleting_folder(run, index)) {
+    match rename(&folder, &deleting_folder(run, index), fault::DELETE_RENAME) {
         // Someone was faster; the journal shall have it nevertheless.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        renamed => renamed.map_err(Error::io("set aside", &folder)),
+        renamed => renamed.map_err(write_error("set aside", &folder)),
     }
 }
 
 fn flush(run: &Path, _: u64) -> Result<()> {
-    sync_folder(&checkpoints_folder(run))
+    sync_folder(&checkpoints_folder(run), fault::DELETE_FLUSH_PARENT)
 }
 
 fn write_journal(run: &Path, index: u64) -> Result<()> {
@@ -55,9 +55,13 @@ fn write_journal(run: &Path, index: u64) -> Result<()> {
 }
 
 fn remove(run: &Path, index: u64) -> Result<()> {
+    remove_at(run, index, fault::DELETE_REMOVE)
+}
+
+fn remove_at(run: &Path, index: u64, at: Point) -> Result<()> {
     let folder = deleting_folder(run, index);
-    match fs::remove_dir_all(&folder) {
+    match remove_folder(&folder, at) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(Error::io("remove the folder", &folder)),
+        removed => removed.map_err(write_error("remove the folder", &folder)),
     }
 }

@@ -3,17 +3,21 @@
 //! A line counts when it ends with a line feed and can be read. A last line that does not is what a crash left; it is passed
 //! over, and cut off before the next is written.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::fs;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::disk::{sync_folder, write_error};
+use crate::disk::{FilePoints, Out, sync_folder, write_error};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::layout::journal_file;
 use crate::manifest::{Manifest, Score};
+
+const FILE: FilePoints =
+    FilePoints { create: fault::JOURNAL_OPEN, write: fault::JOURNAL_WRITE, flush: fault::JOURNAL_FLUSH };
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,19 +92,18 @@ pub(crate) fn append(run: &Path, event: &Event) -> Result<()> {
     let end = whole_length(&text) as u64;
 
     let write = |error| write_error("write to the journal", &path)(error);
-    let mut file = File::options().create(true).write(true).truncate(false).open(&path).map_err(write)?;
+    let mut file = Out::open(&path, FILE).map_err(write)?;
     let appended = (|| {
-        file.set_len(end)?;
-        file.seek(SeekFrom::Start(end))?;
+        file.cut(end, fault::JOURNAL_CUT)?;
         file.write_all(&line)?;
-        file.sync_all()
+        file.flush_to_disk()
     })();
     if let Err(error) = appended {
-        let _ = file.set_len(end);
+        let _ = file.cut(end, fault::JOURNAL_UNDO);
         return Err(write(error));
     }
     // The first line makes the file.
-    if end == 0 { sync_folder(run) } else { Ok(()) }
+    if end == 0 { sync_folder(run, fault::JOURNAL_FLUSH_FOLDER) } else { Ok(()) }
 }
 
 /// How many bytes of the journal are to stay: all but a last line that is not whole.
@@ -116,6 +119,8 @@ fn whole(line: &[u8]) -> Result<Event, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use serde_json::json;
 
     use super::*;

@@ -9,7 +9,8 @@
 //! - `commit`: the controller makes one checkpoint of all ranks' files;
 //! - `verify`: which checkpoints there are, and the newest whose checksums hold;
 //! - `ranking`: which are out of the best *k*, as a pure function;
-//! - `delete`, `sweep`: removal, and what a crash left.
+//! - `delete`, `sweep`: removal, and what a crash left;
+//! - `disk`: every change on the disk, past the fault points by which tests break it.
 
 mod checkpoints;
 mod clock;
@@ -17,6 +18,8 @@ mod commit;
 mod delete;
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod fault;
 mod journal;
 mod layout;
 mod manifest;
@@ -27,6 +30,8 @@ mod verify;
 
 #[cfg(test)]
 mod corruption;
+#[cfg(test)]
+mod disk_faults;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

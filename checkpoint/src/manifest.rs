@@ -1,15 +1,16 @@
 //! `manifest.json`: what a checkpoint is, and every file in it with its size and checksum.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::disk::write_error;
+use crate::disk::{FilePoints, Out, write_error};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::layout::MANIFEST;
 
 mod score;
@@ -23,6 +24,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The key of the manifest's own checksum, the last field: over every byte of the file before this key.
 const CHECKSUM: &[u8] = b"\"blake3\"";
+
+const FILE: FilePoints =
+    FilePoints { create: fault::MANIFEST_CREATE, write: fault::MANIFEST_WRITE, flush: fault::MANIFEST_FLUSH };
 
 /// A file of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,10 +111,10 @@ impl Manifest {
         let path = dir.join(MANIFEST);
         self.check().map_err(|reason| Error::checkpoint(format!("{}: {reason}", path.display())))?;
         let text = self.to_text().map_err(|error| Error::serde("write a checkpoint's manifest", error))?;
-        File::create_new(&path)
+        Out::create_new(&path, FILE)
             .and_then(|mut file| {
                 file.write_all(&text)?;
-                file.sync_all()
+                file.flush_to_disk()
             })
             .map_err(write_error("write the manifest", &path))
     }

@@ -5,10 +5,16 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{BUFFER, Hashing, buffered, full, is_full, sync_folder, write_error};
+use crate::disk::{
+    BUFFER, FilePoints, Hashing, Out, buffered, create_folders, disk_trouble, remove_file, sync_folder, write_error,
+};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::layout::{checkpoints_folder, staging_folder};
 use crate::manifest::{FileEntry, check_path};
+
+const FILE: FilePoints =
+    FilePoints { create: fault::STAGE_CREATE, write: fault::STAGE_WRITE, flush: fault::STAGE_FLUSH };
 
 /// The folder in which all ranks put together one checkpoint. Nothing in it counts before the controller's commit.
 #[derive(Debug)]
@@ -29,7 +35,7 @@ impl Staging {
         if !run.is_dir() {
             return Err(Error::checkpoint(format!("the run's folder {} is gone", run.display())));
         }
-        fs::create_dir_all(&folder).map_err(write_error("create the folder", &folder))?;
+        create_folders(&folder, fault::STAGE_FOLDER).map_err(write_error("create the folder", &folder))?;
         Ok(Self { folder, index, checkpoints: checkpoints_folder(run) })
     }
 
@@ -79,9 +85,9 @@ impl Staging {
         check_path(relative).map_err(Error::checkpoint)?;
         let path = self.folder.join(relative);
         if let Some(parent) = path.parent().filter(|parent| *parent != self.folder) {
-            fs::create_dir_all(parent).map_err(write_error("create the folder", parent))?;
+            create_folders(parent, fault::STAGE_FOLDER).map_err(write_error("create the folder", parent))?;
         }
-        let file = File::create_new(&path).map_err(|error| match error.kind() {
+        let file = Out::create_new(&path, FILE).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Error::checkpoint(format!(
                 "two ranks wrote one file name: rank {rank} found `{relative}` in checkpoint {} already; give each rank's \
                  file its own name, such as with the rank in it",
@@ -92,7 +98,7 @@ impl Staging {
         let written = write_hashed(file, &path, write);
         if written.is_err() {
             // Room for the others; and the name is free again for another attempt.
-            let _ = fs::remove_file(&path);
+            let _ = remove_file(&path, fault::STAGE_REMOVE);
         }
         let (bytes, blake3) = written?;
         Ok(FileEntry { path: relative.to_owned(), bytes, blake3, rank })
@@ -100,7 +106,9 @@ impl Staging {
 
     /// Flushes the folders that the files are in, and their parents up to the staging folder.
     fn sync_folders<'a>(&self, files: impl IntoIterator<Item = &'a str>) -> Result<()> {
-        folders_of(files).into_iter().try_for_each(|folder| sync_folder(&self.folder.join(folder)))
+        folders_of(files)
+            .into_iter()
+            .try_for_each(|folder| sync_folder(&self.folder.join(folder), fault::STAGE_FLUSH_FOLDER))
     }
 
     /// Denies a folder that holds the run's checkpoints: the copy would hold them all.
@@ -126,25 +134,28 @@ pub(crate) fn folders_of<'a>(files: impl IntoIterator<Item = &'a str>) -> BTreeS
 }
 
 fn write_hashed<E: From<Error>>(
-    file: File,
+    file: Out,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(u64, String), E> {
     let mut buffered = BufWriter::with_capacity(BUFFER, Hashing::new(file));
     let written = write(&mut buffered);
     let flushed = buffered.flush();
-    match buffered.get_ref().failed() {
-        Some(kind) if is_full(kind) => return Err(full(path).into()),
+    if let Some(failure) = buffered.get_ref().failed() {
+        if let Some(error) = disk_trouble("write", path, failure) {
+            return Err(error.into());
+        }
         // Whatever the caller made of the error: bytes are missing.
-        Some(kind) if written.is_ok() && flushed.is_ok() => return Err(Error::io("write", path)(kind.into()).into()),
-        _ => {}
+        if written.is_ok() && flushed.is_ok() {
+            return Err(Error::io("write", path)(failure.into()).into());
+        }
     }
     written?;
     flushed.map_err(write_error("write", path))?;
     let hashing = buffered.into_inner().map_err(|error| write_error("write", path)(error.into_error()))?;
     let (file, bytes, checksum) = hashing.finish();
     // Some file systems find out only now that there is no room.
-    file.sync_all().map_err(write_error("flush", path))?;
+    file.flush_to_disk().map_err(write_error("flush", path))?;
     Ok((bytes, checksum))
 }
 
@@ -244,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_said_even_where_the_writer_hides_it() {
-        let dev_full = || File::options().write(true).open("/dev/full").unwrap();
+        let dev_full = || Out::open(Path::new("/dev/full"), FILE).unwrap();
         let path = Path::new("model");
         let hide: fn(&mut dyn Write) -> Result<()> = |writer| {
             let _ = writer.write_all(&vec![0; 2 * BUFFER]);

@@ -1,11 +1,12 @@
 //! What a crash left, put in order: before a run or a generation starts, while no rank writes.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::disk::remove_folder;
 use crate::error::{Error, Result, with_causes};
+use crate::fault;
 use crate::journal::{self, Event};
 use crate::layout::{Kind, checkpoint_folder, deleting_folder, folders, staging_folder};
 use crate::manifest::Manifest;
@@ -68,7 +69,7 @@ pub(crate) fn sweep(run: &Path) -> Result<Swept> {
 
 impl Swept {
     fn remove(&mut self, folder: &Path) {
-        match fs::remove_dir_all(folder) {
+        match remove_folder(folder, fault::SWEEP_REMOVE) {
             Ok(()) => self.removed.extend(folder.file_name().map(|name| name.to_string_lossy().into_owned())),
             Err(error) => self.warnings.push(format!("cannot remove {}: {error}", folder.display())),
         }

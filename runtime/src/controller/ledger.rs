@@ -1,7 +1,7 @@
 //! What a run keeps: reports, and the checkpoints that are made of all ranks' parts.
 
 use serde_json::Value;
-use trainloop_checkpoint::{Checkpoints, Committed, FileEntry, Ranked, Retention, Score, Staged};
+use trainloop_checkpoint::{Checkpoints, Committed, FileEntry, Ranked, Retention, Score, Staged, fault};
 
 use super::reports::{Reduced, Reports};
 use crate::channel::Save;
@@ -123,8 +123,10 @@ impl Ledger {
         let (metrics, score) = reduced.map_or((Value::Null, None), |reduced| (reduced.shown, reduced.score));
         let shown = report.map(|report| (report, metrics.clone()));
         let mut saved = Saved { index, report: shown, failed: None, warnings: Vec::new() };
+        fault::step(fault::CONTROLLER_BEFORE_COMMIT);
         match self.commit(index, parts, metrics, score) {
             Ok(committed) => {
+                fault::step(fault::CONTROLLER_AFTER_COMMIT);
                 self.committed.push(Ranked { index: committed.index, score: committed.manifest.score });
                 saved.warnings = self.prune();
                 (self.on_checkpoint)(&committed, report.is_some())?;
@@ -135,6 +137,7 @@ impl Ledger {
                 saved.failed = Some(with_causes(&error));
             }
         }
+        fault::step(fault::CONTROLLER_BEFORE_ANSWER);
         Ok(saved)
     }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
+use trainloop_checkpoint::fault;
 
 use super::link::{Answer, Link};
 use crate::channel::{Save, ToController, ToWorker, read_frame, write_frame};
@@ -85,13 +86,18 @@ impl Link for ChannelLink {
     fn save(&self, save: Save) -> Result<Answer> {
         let wanted = save.checkpoint;
         let reports = save.report.as_ref().map(|(index, _)| index + 1);
+        fault::step(fault::WORKER_BEFORE_VOTE);
         write_frame(&self.channel, &ToController::Save(save))?;
+        fault::step(fault::WORKER_AFTER_VOTE);
         if let Some(reports) = reports {
             self.reports.set(reports);
         }
         loop {
             match self.answers.recv() {
-                Ok((checkpoint, answer)) if checkpoint == wanted => return Ok(answer),
+                Ok((checkpoint, answer)) if checkpoint == wanted => {
+                    fault::step(fault::WORKER_AFTER_ANSWER);
+                    return Ok(answer);
+                }
                 Ok(_) => {}
                 Err(_) => return Err(Error::channel("the channel to the driver is closed")),
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
-use trainloop_checkpoint::Checkpoints;
+use trainloop_checkpoint::{Checkpoints, fault};
 
 use super::Link;
 use super::channel_link::ChannelLink;
@@ -41,6 +41,7 @@ pub(crate) fn enter(invitation: &str) -> ! {
 }
 
 fn work(invitation: &Invitation) -> Result<()> {
+    fault::set_rank(invitation.rank);
     let driver = die_with_the_driver(invitation.driver)?;
     let address =
         SocketAddr::from_abstract_name(&invitation.socket).map_err(|error| Error::channel(error.to_string()))?;
