@@ -10,7 +10,7 @@ use super::*;
 use crate::commit::{self, commit_until};
 use crate::delete::{self as deletion, delete_until};
 use crate::disk::is_full;
-use crate::fixture::{Disk, bytes, checkpoint, copy_tree, latest, resumed, run_with, scratch, stage};
+use crate::fixture::{Disk, FileSystem, bytes, checkpoint, copy_tree, latest, resumed, run_with, scratch, stage};
 use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder, journal_file, staging_folder};
 
 /// Nothing in the folder of this run stops the next checkpoint.
@@ -215,39 +215,47 @@ fn what_is_not_ours_is_left_alone() {
 
 #[test]
 fn a_full_disk_is_an_error_and_the_last_checkpoint_stays_whole() {
-    let Some(disk) = Disk::mount(400) else { return };
-    let run = disk.run();
+    // Of 33 sizes, how many are too small on each.
+    for (file_system, expected) in [(FileSystem::Tmpfs, 5..30), (FileSystem::Ext4, 5..30)] {
+        let Some(disk) = Disk::mount(file_system, 400) else { continue };
+        let failures = fill_more_and_more(&disk.run());
+        assert!(expected.contains(&failures), "{file_system:?}: {failures} of 33: the sizes of this test are off");
+    }
+}
+
+/// How many commits failed.
+fn fill_more_and_more(run: &Path) -> usize {
     let filler = run.join("filler");
     let mut failures = 0;
     for free in (0..=128).step_by(4) {
-        let _ = fs::remove_dir_all(&run);
-        fs::create_dir(&run).unwrap();
-        checkpoint(&run, 1);
+        let _ = fs::remove_dir_all(run);
+        fs::create_dir(run).unwrap();
+        checkpoint(run, 1);
         fill(&filler, free);
         // Large enough that the manifest and the journal need blocks of their own.
         let metrics = json!({"confusion": vec![0.25; 1500]});
-        let committed = stage(&run, 2).and_then(|staged| commit(&run, Staged { metrics, ..staged }));
+        let committed = stage(run, 2).and_then(|staged| commit(run, Staged { metrics, ..staged }));
         if let Err(error) = &committed {
             failures += 1;
             let error = error.to_string();
             assert!(error.contains("the disk is full"), "{free}: {error}");
             assert!(error.contains("whole"), "{free}: {error}");
         }
-        verify(&checkpoint_folder(&run, 1)).unwrap();
-        let (index, warnings) = latest(&run);
+        verify(&checkpoint_folder(run, 1)).unwrap();
+        let (index, warnings) = latest(run);
         assert!(index == Some(1) || index == Some(2), "{free}: {index:?}");
         assert!(index == Some(2) || committed.is_err(), "{free}");
         assert!(warnings.iter().all(|warning| warning.contains("journal.jsonl")), "{free}: {warnings:?}");
         fs::remove_file(&filler).unwrap();
-        assert_eq!(resumed(&run), index, "{free}");
-        goes_on(&run);
+        assert_eq!(resumed(run), index, "{free}");
+        goes_on(run);
     }
-    assert!((5..30).contains(&failures), "{failures} of 33 failed: the sizes of this test are off");
+    failures
 }
 
 #[test]
 fn a_deletion_makes_room_for_its_own_line() {
-    let Some(disk) = Disk::mount(400) else { return };
+    let Some(disk) = Disk::mount(FileSystem::Tmpfs, 400) else { return };
     let run = disk.run();
     checkpoint(&run, 1);
     checkpoint(&run, 2);
@@ -277,7 +285,7 @@ fn fill(filler: &Path, free: u64) {
 
 #[test]
 fn a_disk_that_is_read_only_is_still_read() {
-    let Some(disk) = Disk::mount(1000) else { return };
+    let Some(disk) = Disk::mount(FileSystem::Tmpfs, 1000) else { return };
     let run = disk.run();
     checkpoint(&run, 1);
     let half = stage(&run, 2).unwrap();

@@ -82,21 +82,47 @@ pub(crate) fn copy_tree(dir: &Path, to: &Path) {
     }
 }
 
+/// What is on a [`Disk`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FileSystem {
+    /// In memory: whole pages, and no room is promised that there is not.
+    Tmpfs,
+    /// In a file: finds room only as a file is flushed.
+    Ext4,
+}
+
 /// A small disk of its own.
 pub(crate) struct Disk {
     folder: tempfile::TempDir,
+    /// What an [`FileSystem::Ext4`] is in.
+    _image: Option<tempfile::NamedTempFile>,
 }
 
 impl Disk {
     /// `None`, with a word on why, where this user may not mount one.
-    pub(crate) fn mount(kilobytes: usize) -> Option<Self> {
+    pub(crate) fn mount(file_system: FileSystem, kilobytes: u64) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={kilobytes}k");
-        if !mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], folder.path()) {
-            eprintln!("skipped: this user may not mount a small disk");
+        let (image, is_mounted) = match file_system {
+            FileSystem::Tmpfs => {
+                let size = format!("size={kilobytes}k");
+                (None, mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], folder.path()))
+            }
+            FileSystem::Ext4 => {
+                let image = tempfile::NamedTempFile::new_in("/dev/shm").or_else(|_| tempfile::NamedTempFile::new());
+                let image = image.unwrap();
+                image.as_file().set_len(kilobytes * 1024).unwrap();
+                // Without a journal of its own, which would take most of the room.
+                let format = ["-q", "-F", "-O", "^has_journal", "-b", "1024", "-m", "0"];
+                let is_made = succeeds(Command::new("mkfs.ext4").args(format).arg(image.path()));
+                let path = image.path().to_str().unwrap().to_owned();
+                (Some(image), is_made && mount(&["-o", "loop", &path], folder.path()))
+            }
+        };
+        if !is_mounted {
+            eprintln!("skipped: this user may not mount a small disk ({file_system:?})");
             return None;
         }
-        Some(Self { folder })
+        Some(Self { folder, _image: image })
     }
 
     pub(crate) fn run(&self) -> PathBuf {
@@ -118,7 +144,11 @@ impl Drop for Disk {
 }
 
 fn mount(arguments: &[&str], on: &Path) -> bool {
-    Command::new("mount").args(arguments).arg(on).output().is_ok_and(|output| output.status.success())
+    succeeds(Command::new("mount").args(arguments).arg(on))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 /// A test's own writer may fail in any way.

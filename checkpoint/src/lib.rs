@@ -31,6 +31,8 @@ mod verify;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod disk_faults;
 #[cfg(test)]
 mod faults;

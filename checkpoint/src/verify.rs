@@ -48,13 +48,24 @@ fn verify_file(dir: &Path, entry: &FileEntry) -> Result<()> {
 /// The path of a file that is there, with its size.
 pub(crate) fn check_size(dir: &Path, entry: &FileEntry) -> Result<PathBuf> {
     let path = dir.join(&entry.path);
-    let wrong = |reason: String| Error::checkpoint(format!("{}: {reason}", path.display()));
+    let wrong_at = |path: &Path, reason: &str| Error::checkpoint(format!("{}: {reason}", path.display()));
+    let wrong = |reason: String| wrong_at(&path, &reason);
+    // A folder on the way that is a link may lead out of the checkpoint: a copy of it would lack what is there.
+    let folders = Path::new(&entry.path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    for folder in folders.map(|folder| dir.join(folder)) {
+        if fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_symlink()) {
+            return Err(wrong_at(&folder, "a symbolic link; a checkpoint's folders lie in it"));
+        }
+    }
     let metadata = fs::symlink_metadata(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             wrong(format!("missing, though rank {} wrote it", entry.rank))
         }
         _ => Error::io("read", &path)(error),
     })?;
+    if metadata.is_symlink() {
+        return Err(wrong("a symbolic link; a checkpoint's files lie in it".into()));
+    }
     if !metadata.is_file() {
         return Err(wrong("no regular file".into()));
     }
