@@ -70,7 +70,7 @@ impl Comparison {
             object.insert(format!("{side}_us"), rounded(*median));
         }
         for (index, side) in self.sides.iter().enumerate().skip(1) {
-            let suffix = side.strip_prefix(PEER).unwrap_or(side);
+            let suffix = side.strip_prefix(PEER).map_or_else(|| format!("_{side}"), str::to_owned);
             let ratios = || columns[0].iter().zip(&columns[index]).map(|(ours, theirs)| ours / theirs);
             let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
             object.insert(format!("ratio{suffix}"), rounded(medians[0] / medians[index]));

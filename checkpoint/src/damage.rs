@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::*;
 use crate::fixture::{bytes, copy_tree, latest, run_with, scratch};
-use crate::layout::{checkpoint_folder, journal_file};
+use crate::layout::{checkpoint_folder, journal_file, staging_folder};
 
 /// A run with two checkpoints, the second of which has files of these names, each of some hundred bytes.
 const FILES: [&str; 3] = ["model", "ranks/0/values", "ranks/1/generator"];

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
@@ -12,6 +14,7 @@ use super::{Operation, POINTS, Point};
 
 const FAULT: &str = "TRAINLOOP_FAULT";
 const LOG: &str = "TRAINLOOP_FAULT_LOG";
+const GATE: &str = "TRAINLOOP_FAULT_GATE";
 
 /// What is to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,10 @@ enum Action {
     KillParent,
     /// `kill-both`: both, the parent first.
     KillBoth,
+    /// `hold`: waits for the file that `TRAINLOOP_FAULT_GATE` names, and goes on.
+    Hold,
+    /// `release`: makes that file, and goes on.
+    Release,
     /// `full`: the disk is full. What is removed needs no room.
     Full,
     /// `eio`: the disk fails.
@@ -30,10 +37,12 @@ enum Action {
     ReadOnly,
 }
 
-const ACTIONS: [(&str, Action); 6] = [
+const ACTIONS: [(&str, Action); 8] = [
     ("kill", Action::Kill),
     ("kill-parent", Action::KillParent),
     ("kill-both", Action::KillBoth),
+    ("hold", Action::Hold),
+    ("release", Action::Release),
     ("full", Action::Full),
     ("eio", Action::Eio),
     ("readonly", Action::ReadOnly),
@@ -42,7 +51,7 @@ const ACTIONS: [(&str, Action); 6] = [
 impl Action {
     fn errno(self) -> Option<Errno> {
         match self {
-            Self::Kill | Self::KillParent | Self::KillBoth => None,
+            Self::Kill | Self::KillParent | Self::KillBoth | Self::Hold | Self::Release => None,
             Self::Full => Some(Errno::NOSPC),
             Self::Eio => Some(Errno::IO),
             Self::ReadOnly => Some(Errno::ROFS),
@@ -51,7 +60,7 @@ impl Action {
 
     fn can_happen(self, operation: Operation) -> bool {
         match self {
-            Self::Kill | Self::KillParent | Self::KillBoth => true,
+            Self::Kill | Self::KillParent | Self::KillBoth | Self::Hold | Self::Release => true,
             Self::Full => !matches!(operation, Operation::Step | Operation::Remove | Operation::Cut),
             Self::Eio | Self::ReadOnly => operation != Operation::Step,
         }
@@ -148,12 +157,30 @@ pub(crate) fn strike(point: Point) -> Option<Strike> {
         }
     }
     let strike = strikes(&mut FAULTS.lock().unwrap_or_else(PoisonError::into_inner), point)?;
-    if strike.action == Action::KillParent {
-        strike.note();
-        kill(getppid());
-        return None;
+    match strike.action {
+        Action::KillParent => {
+            strike.note();
+            kill(getppid());
+        }
+        Action::Hold => {
+            strike.note();
+            while !gate().exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Action::Release => {
+            strike.note();
+            if let Err(error) = File::create(gate()) {
+                eprintln!("error: {GATE}: {error}");
+            }
+        }
+        _ => return Some(strike),
     }
-    Some(strike)
+    None
+}
+
+fn gate() -> PathBuf {
+    std::env::var_os(GATE).unwrap_or_default().into()
 }
 
 fn strikes(faults: &mut [Fault], point: Point) -> Option<Strike> {

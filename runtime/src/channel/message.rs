@@ -1,11 +1,13 @@
 //! What controller and workers say to each other.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use trainloop_checkpoint::FileEntry;
 
 use super::Token;
 use crate::launch::Identity;
-use crate::trainer::{Backend, Every};
+use crate::trainer::{Backend, Every, WhenBusy};
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,8 +19,9 @@ pub(crate) enum ToController {
         #[serde(with = "serde_bytes_vec")]
         metrics: Vec<u8>,
     },
-    /// This rank's part of a checkpoint is on disk.
-    Save(Save),
+    Begun(Begun),
+    /// This rank's part of a checkpoint is on disk, or will never be.
+    Written(Written),
     /// The loop calls `ctx.step` or `ctx.report_with`, where it can be asked to stop.
     CanStop,
     /// How far the loader is in its epoch; for the eye alone.
@@ -30,6 +33,8 @@ pub(crate) enum ToController {
     Finished {
         #[serde(with = "serde_bytes_vec")]
         output: Vec<u8>,
+        /// How long the loop stood still for checkpoints.
+        stood_still: Duration,
     },
     /// The loop has ended as it was asked to, after this many steps.
     Stopped {
@@ -38,15 +43,33 @@ pub(crate) enum ToController {
     Failed(Failure),
 }
 
-/// One rank's part of a checkpoint.
+/// One rank has come to the place of a checkpoint.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Save {
+pub(crate) struct Begun {
     /// The checkpoint's index.
     pub(crate) checkpoint: u64,
     /// The report that it comes with: its number, and the metrics as `MessagePack`.
     pub(crate) report: Option<(u64, Vec<u8>)>,
-    /// The files, or why they could not be written.
-    pub(crate) files: Result<Vec<FileEntry>, String>,
+    /// How many reports the rank has made, that one included.
+    pub(crate) reports: u64,
+}
+
+/// One rank's part of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// The checkpoint's index.
+    pub(crate) checkpoint: u64,
+    /// The files, or why there are none.
+    pub(crate) files: Result<Vec<FileEntry>, Missing>,
+}
+
+/// Why a rank has no part of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Missing {
+    /// It could not be written.
+    Failed(String),
+    /// A newer one is to take its place.
+    GivenUp,
 }
 
 /// The first frame of a worker.
@@ -111,6 +134,7 @@ pub(crate) struct Start {
     /// How many reports were made before.
     pub(crate) reports: u64,
     pub(crate) every: Every,
+    pub(crate) when_busy: Option<WhenBusy>,
 }
 
 /// Bytes as `MessagePack`'s own byte string, not as a list of numbers.

@@ -9,6 +9,6 @@ mod token;
 mod travels;
 
 pub(crate) use frame::{Decoder, decode, encode, read_frame, write_frame};
-pub(crate) use message::{Failure, Hello, Save, Start, ToController, ToWorker};
+pub(crate) use message::{Begun, Failure, Hello, Missing, Start, ToController, ToWorker, Written};
 pub(crate) use token::Token;
 pub use travels::Travels;

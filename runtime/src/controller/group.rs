@@ -44,6 +44,8 @@ pub(crate) struct Ended {
     pub(crate) output: Vec<u8>,
     /// How many reports all ranks have made.
     pub(crate) rounds: u64,
+    /// How long rank 0's loop stood still for checkpoints.
+    pub(crate) stood_still: Duration,
 }
 
 /// Starts the workers and stays with them until the last has ended.
@@ -76,6 +78,8 @@ struct Group<'a> {
     can_stop: bool,
     /// Since when nothing but the ends of processes is awaited.
     leaving_since: Option<Instant>,
+    /// How long rank 0's loop stood still for checkpoints.
+    stood_still: Duration,
 }
 
 impl<'a> Group<'a> {
@@ -99,6 +103,7 @@ impl<'a> Group<'a> {
             stopping: None,
             can_stop: false,
             leaving_since: None,
+            stood_still: Duration::ZERO,
         };
         // Where one cannot be started, dropping the group ends the others.
         group.spawn()?;
@@ -290,17 +295,20 @@ impl<'a> Group<'a> {
                 }
                 self.check_for_early_returns();
             }
-            ToController::Save(save) => {
-                if let Some((index, _)) = &save.report {
-                    member.reports = index + 1;
-                }
-                match self.job.ledger.save(rank, save) {
-                    Ok(Some(saved)) => self.saved(saved)?,
+            ToController::Begun(begun) => {
+                member.reports = begun.reports;
+                match self.job.ledger.begin(rank, begun) {
+                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
                     Ok(None) => {}
                     Err(error) => return self.blame(rank, error),
                 }
                 self.check_for_early_returns();
             }
+            ToController::Written(written) => match self.job.ledger.hand_in(rank, written) {
+                Ok(Some(saved)) => self.saved(saved)?,
+                Ok(None) => {}
+                Err(error) => return self.blame(rank, error),
+            },
             ToController::CanStop => self.can_stop = true,
             ToController::Stopped { steps } => {
                 member.phase = Phase::Stopped(steps);
@@ -309,7 +317,10 @@ impl<'a> Group<'a> {
                 }
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
-            ToController::Finished { output } => {
+            ToController::Finished { output, stood_still } => {
+                if rank == 0 {
+                    self.stood_still = stood_still;
+                }
                 member.phase = Phase::Finished(output);
                 self.check_for_early_returns();
                 if self.members.iter().all(Member::has_ended_well) {
@@ -336,12 +347,9 @@ impl<'a> Group<'a> {
 
     /// Every rank has given its part of a checkpoint.
     fn saved(&mut self, saved: Saved) -> Result<()> {
-        let Saved { index, report, failed, warnings } = saved;
+        let Saved { index, failed, warnings } = saved;
         for warning in warnings {
             self.job.console.warning(&warning);
-        }
-        if let Some((index, metrics)) = report {
-            self.job.console.report(index, &metrics);
         }
         self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() })
     }
@@ -422,7 +430,9 @@ impl<'a> Group<'a> {
             return Err(self.interrupted(signal, Some(steps)));
         }
         match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
-            Phase::Finished(output) => Ok(Ended { output, rounds: self.job.ledger.rounds() }),
+            Phase::Finished(output) => {
+                Ok(Ended { output, rounds: self.job.ledger.rounds(), stood_still: self.stood_still })
+            }
             phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use trainloop_checkpoint::{Checkpoints, Committed, FileEntry, Ranked, Retention, Score, Staged, fault};
 
 use super::reports::{Reduced, Reports};
-use crate::channel::Save;
+use crate::channel::{Begun, Missing, Written};
 use crate::error::{Error, Result, with_causes};
 
 /// The records of one generation.
@@ -24,19 +24,27 @@ pub(crate) struct Ledger {
 /// Told of each commit, and whether a report came with it; its error ends the group.
 pub(crate) type OnCheckpoint = Box<dyn FnMut(&Committed, bool) -> Result<()>>;
 
-/// A checkpoint of which some ranks have given their part.
+/// A checkpoint that some ranks have begun.
 struct Pending {
     index: u64,
     report: Option<u64>,
-    parts: Vec<Option<Result<Vec<FileEntry>, String>>>,
+    /// How many reports each rank had made when it came to it.
+    reports: u64,
+    parts: Vec<Option<Result<Vec<FileEntry>, Missing>>>,
     reduced: Option<Reduced>,
+}
+
+impl Pending {
+    /// Some rank lets a newer one take its place, and nothing went wrong on any.
+    fn is_given_up(&self) -> bool {
+        let mut missing = self.parts.iter().flatten().filter_map(|part| part.as_ref().err()).peekable();
+        missing.peek().is_some() && missing.all(|missing| *missing == Missing::GivenUp)
+    }
 }
 
 /// What became of a checkpoint once every rank had given its part.
 pub(crate) struct Saved {
     pub(crate) index: u64,
-    /// The reduced metrics that came with it.
-    pub(crate) report: Option<(u64, Value)>,
     /// Why it was not committed. The run's older checkpoints are whole.
     pub(crate) failed: Option<String>,
     /// What could not be removed.
@@ -77,9 +85,9 @@ impl Ledger {
         Ok(self.reports.add(rank, index, metrics)?.map(|reduced| (index, reduced.shown)))
     }
 
-    /// One rank's part of a checkpoint; what became of it where it was the last rank's.
-    pub(crate) fn save(&mut self, rank: usize, save: Save) -> Result<Option<Saved>> {
-        let Save { checkpoint: index, report, files } = save;
+    /// One rank has come to a checkpoint; the reduced metrics where it was the last rank and a report comes with it.
+    pub(crate) fn begin(&mut self, rank: usize, begun: Begun) -> Result<Option<(u64, Value)>> {
+        let Begun { checkpoint: index, report, reports } = begun;
         let report_index = report.as_ref().map(|(index, _)| *index);
         // With the checkpoint's first part, whoever has made its report made it without one, and would never give a part.
         if self.pending.is_none()
@@ -91,6 +99,7 @@ impl Ledger {
         let pending = self.pending.get_or_insert_with(|| Pending {
             index,
             report: report_index,
+            reports,
             parts: vec![None; world_size],
             reduced: None,
         });
@@ -103,13 +112,24 @@ impl Ledger {
                 described(pending.report)
             )));
         }
-        pending.parts[rank] = Some(files);
-        if let Some((index, metrics)) = report {
-            let reduced = self.reports.add(rank, index, metrics)?;
-            if let (Some(reduced), Some(pending)) = (reduced, &mut self.pending) {
-                pending.reduced = Some(reduced);
-            }
+        let Some((index, metrics)) = report else { return Ok(None) };
+        let Some(reduced) = self.reports.add(rank, index, metrics)? else { return Ok(None) };
+        let shown = reduced.shown.clone();
+        if let Some(pending) = &mut self.pending {
+            pending.reduced = Some(reduced);
         }
+        Ok(Some((index, shown)))
+    }
+
+    /// One rank's part of a checkpoint; what became of it where it was the last rank's.
+    pub(crate) fn hand_in(&mut self, rank: usize, written: Written) -> Result<Option<Saved>> {
+        let Written { checkpoint, files } = written;
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.index == checkpoint) else {
+            return Err(Error::checkpoint(format!(
+                "rank {rank} gives its part of checkpoint {checkpoint}, which it has not begun"
+            )));
+        };
+        pending.parts[rank] = Some(files);
         match self.pending.take_if(|pending| pending.parts.iter().all(Option::is_some)) {
             Some(whole) => self.finish(whole).map(Some),
             None => Ok(None),
@@ -119,17 +139,19 @@ impl Ledger {
     fn finish(&mut self, whole: Pending) -> Result<Saved> {
         // What was reported is on disk before the checkpoint that counts it.
         self.reports.flush()?;
-        let Pending { index, report, parts, reduced } = whole;
-        let (metrics, score) = reduced.map_or((Value::Null, None), |reduced| (reduced.shown, reduced.score));
-        let shown = report.map(|report| (report, metrics.clone()));
-        let mut saved = Saved { index, report: shown, failed: None, warnings: Vec::new() };
+        let (index, reported) = (whole.index, whole.report.is_some());
+        let mut saved = Saved { index, failed: None, warnings: Vec::new() };
+        if whole.is_given_up() {
+            self.checkpoints.abandon(index);
+            return Ok(saved);
+        }
         fault::step(fault::CONTROLLER_BEFORE_COMMIT);
-        match self.commit(index, parts, metrics, score) {
+        match self.commit(whole) {
             Ok(committed) => {
                 fault::step(fault::CONTROLLER_AFTER_COMMIT);
                 self.committed.push(Ranked { index: committed.index, score: committed.manifest.score });
                 saved.warnings = self.prune();
-                (self.on_checkpoint)(&committed, report.is_some())?;
+                (self.on_checkpoint)(&committed, reported)?;
             }
             Err(error) => {
                 // Room for the next attempt; what stays is removed by the next start.
@@ -141,24 +163,21 @@ impl Ledger {
         Ok(saved)
     }
 
-    fn commit(
-        &self,
-        index: u64,
-        parts: Vec<Option<Result<Vec<FileEntry>, String>>>,
-        metrics: Value,
-        score: Option<f64>,
-    ) -> Result<Committed> {
+    fn commit(&self, whole: Pending) -> Result<Committed> {
+        let Pending { index, reports, parts, reduced, .. } = whole;
+        let (metrics, score) = reduced.map_or((Value::Null, None), |reduced| (reduced.shown, reduced.score));
         let mut files = Vec::new();
         for (rank, part) in parts.into_iter().flatten().enumerate() {
-            files.extend(
-                part.map_err(|reason| Error::checkpoint(format!("rank {rank} could not write its part: {reason}")))?,
-            );
+            files.extend(part.map_err(|missing| match missing {
+                Missing::Failed(reason) => Error::checkpoint(format!("rank {rank} could not write its part: {reason}")),
+                Missing::GivenUp => Error::checkpoint(format!("rank {rank} has given it up for a newer one")),
+            })?);
         }
         let committed = self.checkpoints.commit(Staged {
             index,
             generation: self.generation,
             world_size: self.world_size,
-            report: self.reports.next(),
+            report: reports,
             metrics,
             score: score.map(Score),
             files,

@@ -15,6 +15,6 @@ mod wakeups;
 
 pub use failure::{FailureKind, RunFailure};
 pub(crate) use group::{Ended, Job, run};
-pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint};
+pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint, Saved};
 pub(crate) use records::{from_record, record};
 pub(crate) use reports::{Reduce, Reduced, Reports};

@@ -56,6 +56,15 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// libtorch's, where there is no memory for the copies.
     pub fn state(&self) -> Result<OptimizerState> {
+        self.state_with(|tensor| copy_like(tensor, tensor))
+    }
+
+    /// The same with handles of the tensors, which the next step changes.
+    pub(crate) fn state_in_place(&self) -> Result<OptimizerState> {
+        self.state_with(|tensor| Ok(tensor.shallow_clone()))
+    }
+
+    fn state_with(&self, give: impl Fn(&Tensor) -> Result<Tensor>) -> Result<OptimizerState> {
         let mut groups = Vec::new();
         let mut tensors = Vec::new();
         for group in &self.groups {
@@ -69,7 +78,7 @@ impl<R: Rule> Optimizer<R> {
             });
             for parameter in &group.parameters {
                 for (slot, tensor) in R::slots(&group.options).iter().zip(&parameter.slots) {
-                    tensors.push((format!("{}/{}", parameter.name, slot.name()), copy_like(tensor, tensor)?));
+                    tensors.push((format!("{}/{}", parameter.name, slot.name()), give(tensor)?));
                 }
             }
         }

@@ -1,12 +1,11 @@
 //! A state as files of a checkpoint.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::reader::Parts;
 use super::{StateReader, StateWriter, TrainState, safetensors};
@@ -55,29 +54,87 @@ fn rank_file(rank: usize) -> String {
     format!("{RANKS}/rank-{rank}.msgpack")
 }
 
-/// Writes this rank's part of a state through `write_file`, which takes a file's name and what fills it.
-pub(crate) fn save<S: TrainState>(
-    state: &S,
-    saved: Saved,
-    mut write_file: impl FnMut(&str, &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()>,
-) -> Result<()> {
+/// One rank's part of a state, as files that are yet to be written.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    files: Vec<(String, Content)>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Handles, or copies.
+    Tensors(Vec<(String, Tensor)>),
+    Bytes(Vec<u8>),
+}
+
+/// Takes the bytes of a file, a piece at a time.
+type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// This rank's part of a state: handles of its tensors, and its plain values as they are now.
+pub(crate) fn prepare<S: TrainState>(state: &S, saved: Saved) -> Result<Prepared> {
     let mut writer = StateWriter::default();
     state.save(&mut writer)?;
     let StateWriter { tensors, rank_tensors, values, .. } = writer;
-    // The other ranks' tensors are replicas of rank 0's.
-    if saved.rank == 0 {
-        for (path, tensors) in &tensors {
-            write_file(&tensor_file(path), &mut |out| safetensors::write(tensors, out))?;
-        }
-    }
     let Saved { rank, world_size, steps, device } = saved;
-    for (path, tensors) in &rank_tensors {
-        write_file(&rank_tensor_file(rank, path), &mut |out| safetensors::write(tensors, out))?;
+    let mut files = Vec::new();
+    // The other ranks' tensors are replicas of rank 0's.
+    if rank == 0 {
+        files.extend(tensors.into_iter().map(|(path, tensors)| (tensor_file(&path), Content::Tensors(tensors))));
     }
+    let own = rank_tensors.into_iter();
+    files.extend(own.map(|(path, tensors)| (rank_tensor_file(rank, &path), Content::Tensors(tensors))));
     let GeneratorsState { cpu: generator, cuda: cuda_generator } = Generators::of(device).state()?;
     let file = RankFile { format: FORMAT, rank, world_size, steps, generator, cuda_generator, values };
-    let bytes = encode(&file, "write the state")?;
-    write_file(&rank_file(rank), &mut |out| Ok(out.write_all(&bytes)?))
+    files.push((rank_file(rank), Content::Bytes(encode(&file, "write the state")?)));
+    Ok(Prepared { files })
+}
+
+impl Prepared {
+    /// Writes every file through `write_file`, which is given its name and what hands over its bytes.
+    pub(crate) fn write(
+        &self,
+        mut write_file: impl FnMut(&str, &mut dyn FnMut(Take<'_>) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        self.files.iter().try_for_each(|(name, content)| {
+            write_file(name, &mut |take| match content {
+                Content::Tensors(tensors) => safetensors::write(tensors, take),
+                Content::Bytes(bytes) => take(bytes),
+            })
+        })
+    }
+
+    /// The same with copies of the tensors, on the CPU: in the memory of `spare`, an earlier copy, where they fit.
+    pub(crate) fn copied(self, spare: Option<Self>) -> Result<Self> {
+        let mut spare: HashMap<(String, String), Tensor> = spare.map(Self::into_tensors).unwrap_or_default();
+        let mut copy = |file: &str, (name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
+            let fits = |spare: &Tensor| (spare.size(), spare.kind()) == (tensor.size(), tensor.kind());
+            let memory = spare.remove(&(file.to_owned(), name.clone())).filter(fits);
+            let mut memory = match memory {
+                Some(memory) => memory,
+                None => Tensor::f_empty(tensor.size(), (tensor.kind(), Device::Cpu))?,
+            };
+            tch::no_grad(|| memory.f_copy_(&tensor).map(drop))?;
+            Ok((name, memory))
+        };
+        let copied = |(file, content): (String, Content)| {
+            let content = match content {
+                Content::Tensors(tensors) => {
+                    Content::Tensors(tensors.into_iter().map(|named| copy(&file, named)).collect::<Result<_>>()?)
+                }
+                bytes @ Content::Bytes(_) => bytes,
+            };
+            Ok((file, content))
+        };
+        Ok(Self { files: self.files.into_iter().map(copied).collect::<Result<_>>()? })
+    }
+
+    fn into_tensors(self) -> HashMap<(String, String), Tensor> {
+        let named = self.files.into_iter().flat_map(|(file, content)| {
+            let tensors = if let Content::Tensors(tensors) = content { tensors } else { Vec::new() };
+            tensors.into_iter().map(move |(name, tensor)| ((file.clone(), name), tensor))
+        });
+        named.collect()
+    }
 }
 
 /// Fills `state` from the checkpoint in `directory` and puts the generator back; gives the step it was saved at.

@@ -102,7 +102,7 @@ pub use writer::StateWriter;
 
 pub(crate) use safetensors::read as read_safetensors;
 
-pub(crate) use files::{Reader, Saved, restore, save};
+pub(crate) use files::{Prepared, Reader, Saved, prepare, restore};
 
 use crate::error::Result;
 

@@ -102,7 +102,7 @@ fn kind_name(kind: Kind) -> String {
 
 impl<R: Rule> TrainState for Optimizer<R> {
     fn save(&self, out: &mut StateWriter) -> Result<()> {
-        let OptimizerState { kind, groups, tensors } = self.state()?;
+        let OptimizerState { kind, groups, tensors } = self.state_in_place()?;
         out.value(&(kind, groups))?;
         out.tensors(tensors)
     }

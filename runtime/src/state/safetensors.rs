@@ -3,7 +3,6 @@
 //! The header is written here, because the crate's writer wants every tensor's bytes in memory at once.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use ::safetensors::{Dtype, SafeTensors};
@@ -26,8 +25,8 @@ const KINDS: [(Kind, Dtype, &str); 10] = [
     (Kind::Double, Dtype::F64, "F64"),
 ];
 
-/// Writes named tensors, one after the other; none is copied whole.
-pub(super) fn write(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result<()> {
+/// Hands over the bytes of a file of named tensors, one after the other; none is copied whole.
+pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut header = Map::new();
     let mut offset = 0;
     for (name, tensor) in tensors {
@@ -48,12 +47,9 @@ pub(super) fn write(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result
     let mut header = Value::Object(header).to_string().into_bytes();
     // The data begins at a multiple of 8 bytes; the format pads with spaces.
     header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
-    for (_, tensor) in tensors {
-        for_each_chunk(tensor, |bytes| out.write_all(bytes).map_err(Error::from))?;
-    }
-    Ok(())
+    take(&(header.len() as u64).to_le_bytes())?;
+    take(&header)?;
+    tensors.iter().try_for_each(|(_, tensor)| for_each_chunk(tensor, &mut *take))
 }
 
 /// All tensors of a file, on the CPU.
@@ -76,6 +72,8 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -90,7 +88,7 @@ mod tests {
         tensors.push(("empty".into(), Tensor::zeros([0, 4], (Kind::Float, tch::Device::Cpu))));
         tensors.push(("transposed".into(), Tensor::arange(6, (Kind::Float, tch::Device::Cpu)).view([2, 3]).tr()));
         let file = tempfile::NamedTempFile::new().unwrap();
-        write(&tensors, &mut file.as_file()).unwrap();
+        write(&tensors, &mut |bytes| Ok(file.as_file().write_all(bytes)?)).unwrap();
         let back = read(file.path()).unwrap();
         assert_eq!(back.len(), tensors.len());
         for (name, tensor) in &tensors {

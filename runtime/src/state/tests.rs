@@ -6,6 +6,7 @@ mod parts;
 mod versions;
 
 use std::fs::{File, create_dir_all};
+use std::io::Write;
 use std::path::Path;
 
 use tch::{Device, Tensor};
@@ -37,12 +38,15 @@ impl TrainState for Weights {
 
 fn saved(state: &impl TrainState) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    super::save(state, Saved { rank: 0, world_size: 1, steps: 0, device: Device::Cpu }, |name, write| {
-        let path = directory.path().join(name);
-        create_dir_all(path.parent().unwrap()).unwrap();
-        write(&mut File::create(path).unwrap())
-    })
-    .unwrap();
+    let prepared = super::prepare(state, Saved { rank: 0, world_size: 1, steps: 0, device: Device::Cpu }).unwrap();
+    prepared
+        .write(|name, fill| {
+            let path = directory.path().join(name);
+            create_dir_all(path.parent().unwrap()).unwrap();
+            let mut file = File::create(path).unwrap();
+            fill(&mut |bytes| Ok(file.write_all(bytes)?))
+        })
+        .unwrap();
     directory
 }
 

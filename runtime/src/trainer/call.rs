@@ -49,7 +49,9 @@ pub fn run<L: TrainLoop, M>(
     let config = seat.config()?;
     let mut ctx = Context::new(seat);
     let beside = ctx.beside();
-    Ok(call(&mut ctx, config, beside)?.encode("write the loop's return value")?)
+    let output = call(&mut ctx, config, beside)?;
+    ctx.finish()?;
+    Ok(output.encode("write the loop's return value")?)
 }
 
 /// As [`run`], for a loop that is lent its state alone.

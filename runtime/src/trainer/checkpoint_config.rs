@@ -25,6 +25,7 @@ pub struct CheckpointConfig<M> {
     keep: Option<usize>,
     score: Option<Score<M>>,
     every: Every,
+    when_busy: Option<WhenBusy>,
 }
 
 /// What checkpoints are ranked by.
@@ -39,6 +40,15 @@ impl<M> Clone for Score<M> {
     }
 }
 
+/// What an asynchronous checkpoint does while the one before is still being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WhenBusy {
+    /// Waits for it: every checkpoint is made.
+    Wait,
+    /// Takes its place: the older one is given up, unless it is written by now. Its report stays.
+    Replace,
+}
+
 /// When `ctx.step` makes a checkpoint by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Every {
@@ -51,7 +61,7 @@ impl<M> CheckpointConfig<M> {
     /// made by itself.
     #[must_use]
     pub fn new() -> Self {
-        Self { keep: None, score: None, every: Every::default() }
+        Self { keep: None, score: None, every: Every::default(), when_busy: None }
     }
 
     /// Keeps the best so many (without a score, the newest), and always the newest and those in use.
@@ -90,6 +100,19 @@ impl<M> CheckpointConfig<M> {
         self
     }
 
+    /// Checkpoints are written and committed while the loop goes on: `ctx.report_with` and `ctx.step` return when the tensors
+    /// are copied. What is saved is the state at the call. A checkpoint exists when it is committed, as ever; where that
+    /// fails, the next `report`, `report_with` or `step` has the error, or the loop's end, which waits for it. The one before a
+    /// stop is waited for.
+    ///
+    /// It takes the memory of one more copy of this rank's part: rank 0's is the whole state, the others' what is their own.
+    /// [`Files`](crate::worker::Files) are written before the call returns.
+    #[must_use]
+    pub fn asynchronous(mut self, when_busy: WhenBusy) -> Self {
+        self.when_busy = Some(when_busy);
+        self
+    }
+
     /// What is said here, and of the rest what `defaults` says.
     pub(crate) fn over(self, defaults: Self) -> Self {
         Self {
@@ -99,6 +122,7 @@ impl<M> CheckpointConfig<M> {
                 steps: self.every.steps.or(defaults.every.steps),
                 time: self.every.time.or(defaults.every.time),
             },
+            when_busy: self.when_busy.or(defaults.when_busy),
         }
     }
 
@@ -113,6 +137,10 @@ impl<M> CheckpointConfig<M> {
 
     pub(crate) fn score(&self, metrics: &M) -> Option<f64> {
         self.score.as_ref().map(|score| (score.of)(metrics))
+    }
+
+    pub(crate) fn when_busy(&self) -> Option<WhenBusy> {
+        self.when_busy
     }
 
     pub(crate) fn every(&self) -> Every {
@@ -141,7 +169,7 @@ impl<M> Default for CheckpointConfig<M> {
 
 impl<M> Clone for CheckpointConfig<M> {
     fn clone(&self) -> Self {
-        Self { keep: self.keep, score: self.score.clone(), every: self.every }
+        Self { keep: self.keep, score: self.score.clone(), every: self.every, when_busy: self.when_busy }
     }
 }
 
@@ -151,6 +179,7 @@ impl<M> std::fmt::Debug for CheckpointConfig<M> {
             .field("keep", &self.keep)
             .field("score", &self.maximizes().map(|max| if max { "max" } else { "min" }))
             .field("every", &self.every)
+            .field("when_busy", &self.when_busy)
             .finish()
     }
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::channel::Save;
-use crate::controller::Ledger;
+use crate::channel::{Begun, Written};
+use crate::controller::{Ledger, Saved};
 use crate::error::{Error, Result};
 use crate::log::Console;
-use crate::worker::{Answer, Link};
+use crate::worker::{Answer, HandIn, Link};
 
 pub(super) struct InProcess {
     ledger: RefCell<Ledger>,
@@ -21,6 +21,8 @@ pub(super) struct InProcess {
     signal: Arc<AtomicUsize>,
     handlers: Cell<Vec<SigId>>,
     driver_failed: Cell<bool>,
+    /// What became of the last checkpoint, until it is asked for.
+    answer: Cell<Option<Answer>>,
 }
 
 impl InProcess {
@@ -31,6 +33,7 @@ impl InProcess {
             signal: Arc::default(),
             handlers: Cell::default(),
             driver_failed: Cell::default(),
+            answer: Cell::default(),
         }
     }
 
@@ -63,16 +66,38 @@ impl Link for InProcess {
         ledger.flush()
     }
 
-    fn save(&self, save: Save) -> Result<Answer> {
-        let saved = self.ledger.borrow_mut().save(0, save).inspect_err(|error| self.note_driver(error))?;
-        let Some(saved) = saved else { return Err(Error::channel("the only rank's part is not all of a checkpoint")) };
-        for warning in saved.warnings {
+    fn begin(&self, begun: Begun) -> Result<()> {
+        let reduced = self.ledger.borrow_mut().begin(0, begun).inspect_err(|error| self.note_driver(error))?;
+        if let Some((index, reduced)) = reduced {
+            self.console.report(index, &reduced);
+        }
+        Ok(())
+    }
+
+    fn hand_in(&self, written: Written) -> Result<()> {
+        let saved = self.ledger.borrow_mut().hand_in(0, written).inspect_err(|error| self.note_driver(error))?;
+        let Some(Saved { index, failed, warnings }) = saved else {
+            return Err(Error::channel("the only rank's part is not all of a checkpoint"));
+        };
+        for warning in warnings {
             self.console.warning(&warning);
         }
-        if let Some((index, metrics)) = saved.report {
-            self.console.report(index, &metrics);
-        }
-        Ok(Answer { failed: saved.failed, stop: self.stop_wished() })
+        self.answer.set(Some(Answer { checkpoint: index, failed, stop: self.stop_wished() }));
+        Ok(())
+    }
+
+    /// The ledger belongs to the loop's thread.
+    fn hand_in_from_a_thread(&self) -> Option<HandIn> {
+        None
+    }
+
+    fn answer(&self, checkpoint: u64) -> Result<Answer> {
+        self.poll_answer(checkpoint)?
+            .ok_or_else(|| Error::channel(format!("checkpoint {checkpoint} is waited for, and no part was handed in")))
+    }
+
+    fn poll_answer(&self, checkpoint: u64) -> Result<Option<Answer>> {
+        Ok(self.answer.take().filter(|answer| answer.checkpoint == checkpoint))
     }
 
     fn progress(&self, done: u64, total: u64) {

@@ -19,7 +19,7 @@ pub use crate::channel::Travels;
 pub use crate::controller::{FailureKind, RunFailure};
 #[doc(hidden)]
 pub use call::{Beside, init_state, run};
-pub use checkpoint_config::{CheckpointConfig, ScoreValue};
+pub use checkpoint_config::{CheckpointConfig, ScoreValue, WhenBusy};
 pub use outcome::Outcome;
 pub use parameters::{ContextParam, InitState, Lent, LoopReturn};
 pub use registry::TrainLoop;

@@ -32,6 +32,10 @@ pub struct Outcome<L: TrainLoop> {
     pub restarts: u64,
     /// From `fit()` to its end.
     pub duration: Duration,
+    /// How long training stood still for checkpoints on rank 0, since the group was started last: while they were written and
+    /// committed, or, where they are [asynchronous](crate::trainer::CheckpointConfig::asynchronous), while they were copied
+    /// or waited for.
+    pub stood_still: Duration,
     pub(super) checkpoints: Checkpoints,
     pub(super) latest: Option<u64>,
     pub(super) best: Option<u64>,
@@ -44,6 +48,8 @@ struct Stored {
     reports: u64,
     restarts: u64,
     seconds: f64,
+    #[serde(default)]
+    stood_still_seconds: f64,
     latest: Option<u64>,
     best: Option<u64>,
 }
@@ -82,6 +88,7 @@ impl<L: TrainLoop> Outcome<L> {
             reports: stored.reports,
             restarts: stored.restarts,
             duration: Duration::try_from_secs_f64(stored.seconds).unwrap_or_default(),
+            stood_still: Duration::try_from_secs_f64(stored.stood_still_seconds).unwrap_or_default(),
             latest: stored.latest,
             best: stored.best,
         };
@@ -95,6 +102,7 @@ impl<L: TrainLoop> Outcome<L> {
             reports: self.reports,
             restarts: self.restarts,
             seconds: self.duration.as_secs_f64(),
+            stood_still_seconds: self.stood_still.as_secs_f64(),
             latest: self.latest,
             best: self.best,
         };

@@ -117,6 +117,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             checkpoints: self.checkpoints.clone(),
             restarts,
             duration: began.elapsed(),
+            stood_still: ended.stood_still,
             latest: kept.iter().map(|ranked| ranked.index).max(),
             best: retention.best(&kept),
         };
@@ -198,6 +199,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 next_checkpoint: origin.next_checkpoint,
                 reports: origin.reports,
                 every: self.trainer.checkpoint.every(),
+                when_busy: self.trainer.checkpoint.when_busy(),
             },
             start_timeout: scaling.start_within(),
             logs: &self.folder.logs(),
@@ -211,6 +213,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
     fn run_here(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<Ended> {
         let link = Rc::new(InProcess::new(ledger, Rc::clone(&self.console)));
         let stopped = Rc::default();
+        let stood_still = Rc::default();
         let seat = Seat::new(SeatParts {
             config: self.config.clone(),
             rank: 0,
@@ -226,12 +229,14 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             next_checkpoint: origin.next_checkpoint,
             reports: origin.reports,
             every: self.trainer.checkpoint.every(),
+            when_busy: self.trainer.checkpoint.when_busy(),
+            stood_still: Rc::clone(&stood_still),
             callbacks: Callbacks::of_loop(L::NAME, MetricsType::of::<L::Metrics>()),
             stopped: Rc::clone(&stopped),
         });
         // Through bytes, as for a worker: what does not survive the way is found here too.
         match L::call(seat) {
-            Ok(output) => Ok(Ended { output, rounds: link.rounds() }),
+            Ok(output) => Ok(Ended { output, rounds: link.rounds(), stood_still: stood_still.get() }),
             Err(error) => match (stopped.get(), link.signal()) {
                 (Some(steps), Some(signal)) => {
                     crate::__private::note_interrupt(signal);

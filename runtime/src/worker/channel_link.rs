@@ -3,22 +3,23 @@
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 use trainloop_checkpoint::fault;
 
-use super::link::{Answer, Link};
-use crate::channel::{Save, ToController, ToWorker, read_frame, write_frame};
+use super::link::{Answer, HandIn, Link};
+use crate::channel::{Begun, ToController, ToWorker, Written, read_frame, write_frame};
 use crate::error::{Error, Result};
 
 /// The loop's side.
 pub(super) struct ChannelLink {
-    channel: UnixStream,
-    answers: Receiver<(u64, Answer)>,
+    /// A frame is written by one thread at a time.
+    channel: Arc<Mutex<UnixStream>>,
+    answers: Receiver<Answer>,
     stop: Arc<AtomicBool>,
     /// How many reports went out: a failure says after which one it came.
     reports: Cell<u64>,
@@ -43,7 +44,13 @@ impl ChannelLink {
             channel.try_clone()
         };
         let channel = start().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))?;
+        let channel = Arc::new(Mutex::new(channel));
         Ok(Self { channel, answers, stop, reports: Cell::new(reports) })
+    }
+
+    /// One message; also the worker's last.
+    pub(super) fn send(&self, message: &ToController) -> Result<()> {
+        send(&self.channel, message)
     }
 
     pub(super) fn reports(&self) -> u64 {
@@ -51,8 +58,23 @@ impl ChannelLink {
     }
 }
 
+fn send(channel: &Mutex<UnixStream>, message: &ToController) -> Result<()> {
+    write_frame(&*channel.lock().unwrap_or_else(PoisonError::into_inner), message)
+}
+
+fn hand_in(channel: &Mutex<UnixStream>, written: Written) -> Result<()> {
+    fault::step(fault::WORKER_BEFORE_VOTE);
+    send(channel, &ToController::Written(written))?;
+    fault::step(fault::WORKER_AFTER_VOTE);
+    Ok(())
+}
+
+fn closed() -> Error {
+    Error::channel("the channel to the driver is closed")
+}
+
 /// Waits for the next event of channel and driver; false where it is the end of either.
-fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<(u64, Answer)>, stop: &AtomicBool) -> bool {
+fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<Answer>, stop: &AtomicBool) -> bool {
     let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
     match rustix::event::poll(&mut fds, None) {
         Err(rustix::io::Errno::INTR) => return true,
@@ -62,7 +84,7 @@ fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<(u64, Answer
     match read_frame(channel) {
         Ok(Some(ToWorker::Saved { checkpoint, failed, stop })) => {
             // The loop's thread may be gone already; the process then ends by itself.
-            let _ = answers.send((checkpoint, Answer { failed, stop }));
+            let _ = answers.send(Answer { checkpoint, failed, stop });
             true
         }
         Ok(Some(ToWorker::Stop)) => {
@@ -78,39 +100,61 @@ fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<(u64, Answer
 /// socket's buffer fills and the write waits: that is the back-pressure.
 impl Link for ChannelLink {
     fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
-        write_frame(&self.channel, &ToController::Report { index, metrics })?;
+        self.send(&ToController::Report { index, metrics })?;
         self.reports.set(index + 1);
         Ok(())
     }
 
-    fn save(&self, save: Save) -> Result<Answer> {
-        let wanted = save.checkpoint;
-        let reports = save.report.as_ref().map(|(index, _)| index + 1);
-        fault::step(fault::WORKER_BEFORE_VOTE);
-        write_frame(&self.channel, &ToController::Save(save))?;
-        fault::step(fault::WORKER_AFTER_VOTE);
-        if let Some(reports) = reports {
-            self.reports.set(reports);
-        }
+    fn begin(&self, begun: Begun) -> Result<()> {
+        let reports = begun.reports;
+        self.send(&ToController::Begun(begun))?;
+        self.reports.set(reports);
+        Ok(())
+    }
+
+    fn hand_in(&self, written: Written) -> Result<()> {
+        hand_in(&self.channel, written)
+    }
+
+    fn hand_in_from_a_thread(&self) -> Option<HandIn> {
+        let channel = Arc::clone(&self.channel);
+        Some(Box::new(move |written| hand_in(&channel, written)))
+    }
+
+    fn answer(&self, checkpoint: u64) -> Result<Answer> {
         loop {
             match self.answers.recv() {
-                Ok((checkpoint, answer)) if checkpoint == wanted => {
+                Ok(answer) if answer.checkpoint == checkpoint => {
                     fault::step(fault::WORKER_AFTER_ANSWER);
                     return Ok(answer);
                 }
                 Ok(_) => {}
-                Err(_) => return Err(Error::channel("the channel to the driver is closed")),
+                Err(_) => return Err(closed()),
+            }
+        }
+    }
+
+    fn poll_answer(&self, checkpoint: u64) -> Result<Option<Answer>> {
+        loop {
+            match self.answers.try_recv() {
+                Ok(answer) if answer.checkpoint == checkpoint => {
+                    fault::step(fault::WORKER_AFTER_ANSWER);
+                    return Ok(Some(answer));
+                }
+                Ok(_) => {}
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(closed()),
             }
         }
     }
 
     fn progress(&self, done: u64, total: u64) {
         // A closed channel ends the process by itself; a lost bar is no reason to fail.
-        let _ = write_frame(&self.channel, &ToController::Progress { done, total });
+        let _ = self.send(&ToController::Progress { done, total });
     }
 
     fn can_stop(&self) -> Result<()> {
-        write_frame(&self.channel, &ToController::CanStop)
+        self.send(&ToController::CanStop)
     }
 
     fn stop_wished(&self) -> bool {

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 use tch::nn::Path;
-use trainloop_checkpoint::FileEntry;
 
 use super::agreement::{Agreement, Wish};
 use super::collective::AllReduce;
+use super::link::Answer;
+use super::saver::Saver;
 use super::seat::{Seat, SeatParts};
-use super::source::{CheckpointSource, Place};
+use super::source::{CheckpointSource, Of};
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Offer, Report, WorkerInfo};
-use crate::channel::Save;
+use crate::channel::Begun;
 use crate::checkpoint::Checkpoint;
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
-use crate::error::{Error, Result, with_causes};
+use crate::error::{Error, Result};
 use crate::metric::Metrics;
 use crate::optim::LossWeight;
 use crate::state::{Reader, Saved, TrainState};
@@ -38,6 +39,9 @@ pub struct Context<M = ()> {
     next_checkpoint: u64,
     agreement: Agreement,
     last_save: Instant,
+    saver: Saver,
+    /// An asynchronous checkpoint's answer said so.
+    stop_at_next: bool,
     can_stop: bool,
     metrics: PhantomData<fn(M)>,
 }
@@ -52,6 +56,8 @@ impl<M> Context<M> {
             next_checkpoint: parts.next_checkpoint,
             agreement: Agreement::default(),
             last_save: Instant::now(),
+            saver: Saver::new(Rc::clone(&parts.link), parts.checkpoints.clone(), parts.rank, parts.when_busy),
+            stop_at_next: false,
             can_stop: false,
             metrics: PhantomData,
             parts,
@@ -255,6 +261,7 @@ impl<M> Context<M> {
     /// Otherwise those of a collective, and of [`report_with`](Self::report_with).
     pub fn step<S: TrainState>(&mut self, state: &S) -> Result<()> {
         self.announce_stops()?;
+        self.poll_save()?;
         self.steps.set(self.steps.get() + 1);
         let Every { steps, time } = self.parts.every;
         let wish = || Wish {
@@ -281,42 +288,77 @@ impl<M> Context<M> {
         Ok(())
     }
 
-    /// This rank's part of the next checkpoint; returns when it is committed.
+    /// This rank's part of the next checkpoint; returns when it is committed, or, asynchronously, when it is copied.
     fn save(&mut self, report: Option<Vec<u8>>, source: &(impl CheckpointSource + ?Sized), stop: bool) -> Result<()> {
+        let began = Instant::now();
+        let saved = self.save_now_or_later(report, source, stop);
+        self.parts.stood_still.set(self.parts.stood_still.get() + began.elapsed());
+        saved
+    }
+
+    fn save_now_or_later(
+        &mut self,
+        report: Option<Vec<u8>>,
+        source: &(impl CheckpointSource + ?Sized),
+        stop: bool,
+    ) -> Result<()> {
+        // All ranks are told the same of the checkpoint before, so they all stop at this one, or none.
+        let before = self.saver.make_room()?;
+        let stop = stop | self.learn(before)?;
         let checkpoint = self.next_checkpoint;
-        let written = self.write_part(checkpoint, source);
-        // The others wait for this rank's part: where it has none, they hear why.
-        let files = written.as_ref().map(Vec::clone).map_err(|error| with_causes(error));
-        let report = report.map(|metrics| (self.reports, metrics));
-        let reported = report.is_some();
-        let answer = self.parts.link.save(Save { checkpoint, report, files })?;
         self.next_checkpoint += 1;
-        self.reports += u64::from(reported);
-        written?;
-        if let Some(reason) = answer.failed {
-            return Err(Error::checkpoint(format!("checkpoint {checkpoint} was not committed: {reason}")));
-        }
+        let report = report.map(|metrics| (self.reports, metrics));
+        self.reports += u64::from(report.is_some());
+        self.parts.link.begin(Begun { checkpoint, report, reports: self.reports })?;
+
+        let SeatParts { rank, world_size, device, .. } = self.parts;
+        let part = source.part(Of(Saved { rank, world_size, steps: self.steps.get(), device }));
+        let part = if stop { Err(part) } else { self.saver.save_later(checkpoint, part) };
+        let stop = match part {
+            Ok(()) => false,
+            Err(part) => {
+                let answer = self.saver.save(checkpoint, part)?;
+                self.learn(Some(answer))? | stop
+            }
+        };
         self.last_save = Instant::now();
-        if stop || answer.stop {
+        if stop {
             self.parts.stopped.set(Some(self.steps.get()));
             return Err(Error::Stopped);
         }
         Ok(())
     }
 
-    fn write_part(&self, checkpoint: u64, source: &(impl CheckpointSource + ?Sized)) -> Result<Vec<FileEntry>> {
-        let staging = self.parts.checkpoints.stage(checkpoint)?;
-        let SeatParts { rank, world_size, device, .. } = self.parts;
-        let saved = Saved { rank, world_size, steps: self.steps.get(), device };
-        let mut place = Place { staging: &staging, saved, files: Vec::new() };
-        source.write(&mut place)?;
-        Ok(place.files)
+    /// Takes in what became of an asynchronous checkpoint, if that is known by now.
+    fn poll_save(&mut self) -> Result<()> {
+        let answer = self.saver.poll()?;
+        let stop = self.learn(answer)?;
+        self.stop_at_next |= stop;
+        Ok(())
+    }
+
+    /// Is the loop to stop, by what became of a checkpoint?
+    fn learn(&mut self, answer: Option<Answer>) -> Result<bool> {
+        let stop = std::mem::take(&mut self.stop_at_next);
+        let Some(Answer { checkpoint, failed, stop: stops }) = answer else { return Ok(stop) };
+        match failed {
+            Some(reason) => Err(Error::checkpoint(format!("checkpoint {checkpoint} was not committed: {reason}"))),
+            None => Ok(stop | stops),
+        }
+    }
+
+    /// At the loop's end: an asynchronous checkpoint is waited for.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let began = Instant::now();
+        let answer = self.saver.finish()?;
+        self.parts.stood_still.set(self.parts.stood_still.get() + began.elapsed());
+        self.learn(answer).map(drop)
     }
 }
 
 impl<M: Metrics> Context<M> {
     /// The metrics of the next report as the callbacks leave them, encoded.
-    fn finish(&self, metrics: M, is_checkpoint: bool) -> Result<Vec<u8>> {
+    fn encode_report(&self, metrics: M, is_checkpoint: bool) -> Result<Vec<u8>> {
         let mut report = Report::new(metrics, self.reports, self.parts.rank, is_checkpoint);
         let worker = WorkerInfo {
             rank: self.parts.rank,
@@ -335,22 +377,25 @@ impl<M: Metrics> Context<M> {
     /// # Errors
     /// Where a callback on `report` fails, the metrics cannot be serialised, or the driver has gone.
     pub fn report(&mut self, metrics: M) -> Result<()> {
-        let bytes = self.finish(metrics, false)?;
+        self.poll_save()?;
+        let bytes = self.encode_report(metrics, false)?;
         self.parts.link.report(self.reports, bytes)?;
         self.reports += 1;
         Ok(())
     }
 
     /// Reports metrics together with a checkpoint: of a state, `ctx.report_with(metrics, &state)`, or of
-    /// [`Files`](super::Files) of one's own, `ctx.report_with(metrics, &Files::of(directory))`. Collective: every rank calls it for the same reports, and it returns when the
-    /// checkpoint is committed, which is when it exists; killed before, the run has the one before.
+    /// [`Files`](super::Files) of one's own, `ctx.report_with(metrics, &Files::of(directory))`. Collective: every rank calls
+    /// it for the same reports, and it returns when the checkpoint is committed, which is when it exists; killed before, the
+    /// run has the one before. It returns sooner where checkpoints are
+    /// [asynchronous](crate::trainer::CheckpointConfig::asynchronous).
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where a rank could not write its part, two ranks gave a file of one
     /// name, or the disk is full: older checkpoints are whole. [`Error::Stopped`](crate::Error::Stopped) where the run is to
     /// stop.
     pub fn report_with<S: CheckpointSource + ?Sized>(&mut self, metrics: M, source: &S) -> Result<()> {
-        let bytes = self.finish(metrics, true)?;
+        let bytes = self.encode_report(metrics, true)?;
         self.announce_stops()?;
         self.save(Some(bytes), source, false)
     }

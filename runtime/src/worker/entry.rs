@@ -56,7 +56,7 @@ fn work(invitation: &Invitation) -> Result<()> {
 
     let end = train(&start, invitation.rank, &link);
     let code = i32::from(matches!(end, ToController::Failed(_)));
-    write_frame(&channel, &end)?;
+    link.send(&end)?;
     // The driver has heard why; the exit code repeats it for whoever else looks.
     std::process::exit(code);
 }
@@ -97,6 +97,7 @@ fn note_panic_locations() {
 fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
     note_panic_locations();
     let stopped = Rc::new(Cell::new(None));
+    let stood_still = Rc::new(Cell::new(Duration::ZERO));
     let run = || -> Result<Vec<u8>, BoxError> {
         start.identity.check(&Identity::of_this_process()?)?;
         let registration = find(&start.loop_name)?;
@@ -115,13 +116,15 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             next_checkpoint: start.next_checkpoint,
             reports: start.reports,
             every: start.every,
+            when_busy: start.when_busy,
+            stood_still: Rc::clone(&stood_still),
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
         (registration.run)(seat)
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(output)) => ToController::Finished { output },
+        Ok(Ok(output)) => ToController::Finished { output, stood_still: stood_still.get() },
         // Whatever error the loop made of `Error::Stopped` on its way out.
         Ok(Err(error)) => match stopped.get() {
             Some(steps) => ToController::Stopped { steps },

@@ -1,6 +1,6 @@
 //! Where a worker's reports and checkpoints go.
 
-use crate::channel::Save;
+use crate::channel::{Begun, Written};
 use crate::error::Result;
 
 /// The way to the controller: a socket, or, with `workers(0)`, a call.
@@ -8,8 +8,20 @@ pub(crate) trait Link {
     /// One `ctx.report`, its metrics encoded.
     fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()>;
 
-    /// This rank's part of a checkpoint; waits until all ranks have given theirs and it is committed.
-    fn save(&self, save: Save) -> Result<Answer>;
+    /// This rank has come to the place of a checkpoint.
+    fn begin(&self, begun: Begun) -> Result<()>;
+
+    /// This rank's part of a checkpoint that it has begun.
+    fn hand_in(&self, written: Written) -> Result<()>;
+
+    /// The same from a thread; `None` where only the loop's own can, as for a call.
+    fn hand_in_from_a_thread(&self) -> Option<HandIn>;
+
+    /// Waits for what became of a checkpoint, once this rank has handed in its part.
+    fn answer(&self, checkpoint: u64) -> Result<Answer>;
+
+    /// The same, if it is known by now.
+    fn poll_answer(&self, checkpoint: u64) -> Result<Option<Answer>>;
 
     /// How far the loader is; dropped where it cannot be shown.
     fn progress(&self, done: u64, total: u64);
@@ -21,9 +33,13 @@ pub(crate) trait Link {
     fn stop_wished(&self) -> bool;
 }
 
+/// Hands in a part from any thread.
+pub(crate) type HandIn = Box<dyn FnOnce(Written) -> Result<()> + Send>;
+
 /// What became of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
+    pub(crate) checkpoint: u64,
     /// Why it was not committed.
     pub(crate) failed: Option<String>,
     /// All ranks are to stop here.

@@ -6,6 +6,7 @@ mod collective;
 mod context;
 mod entry;
 mod link;
+mod saver;
 mod seat;
 mod source;
 
@@ -15,7 +16,7 @@ pub use seat::Seat;
 pub use source::{CheckpointSource, Files};
 
 pub(crate) use entry::{enter, invitation};
-pub(crate) use link::{Answer, Link};
+pub(crate) use link::{Answer, HandIn, Link};
 pub(crate) use seat::SeatParts;
 
 /// The words of a panic.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tch::Device;
 use trainloop_checkpoint::Checkpoints;
@@ -12,7 +13,7 @@ use crate::c10d::ProcessGroup;
 use crate::callback::Callbacks;
 use crate::channel::Travels;
 use crate::error::Result;
-use crate::trainer::Every;
+use crate::trainer::{Every, WhenBusy};
 
 /// A rank's place in a run: what a [`Context`](super::Context) is made from. Generated code passes it on.
 pub struct Seat {
@@ -39,6 +40,9 @@ pub(crate) struct SeatParts {
     /// How many reports were made before.
     pub(crate) reports: u64,
     pub(crate) every: Every,
+    pub(crate) when_busy: Option<WhenBusy>,
+    /// How long the loop stood still for checkpoints.
+    pub(crate) stood_still: Rc<Cell<Duration>>,
     pub(crate) callbacks: Callbacks,
     /// Set once the loop has been told to stop: its error is then no failure.
     pub(crate) stopped: Rc<Cell<Option<u64>>>,

@@ -1,12 +1,12 @@
 //! What a checkpoint is made from: a state, or files of one's own.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use trainloop_checkpoint::{FileEntry, Staging};
 
-use crate::error::Result;
-use crate::state::{self, Saved, TrainState};
+use crate::error::{Error, Result};
+use crate::state::{self, Prepared, Saved, TrainState};
 
 /// What [`Context::report_with`](super::Context::report_with) takes beside the metrics, by reference: a [`TrainState`], or
 /// [`Files`].
@@ -16,27 +16,72 @@ use crate::state::{self, Saved, TrainState};
     note = "pass `&state`, where `state` derives `trainloop::TrainState`, or `&Files::of(directory)`"
 )]
 pub trait CheckpointSource {
-    /// Writes this rank's part.
+    /// This rank's part, as it is now.
     #[doc(hidden)]
-    fn write(&self, place: &mut Place<'_>) -> Result<()>;
+    fn part(&self, of: Of) -> Result<Part>;
 }
 
-/// Where a rank's part of a checkpoint goes.
+/// Who makes a part, and when.
 #[doc(hidden)]
-pub struct Place<'a> {
-    pub(super) staging: &'a Staging,
-    pub(super) saved: Saved,
-    pub(super) files: Vec<FileEntry>,
+#[derive(Debug, Clone, Copy)]
+pub struct Of(pub(super) Saved);
+
+/// One rank's part of a checkpoint, to be written. Its tensors are handles until they are [copied](Self::copied).
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Part(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    State(Prepared),
+    Directory(PathBuf),
+    Nothing,
+}
+
+impl Part {
+    /// Writes it. Once `given_up` is set, it ends with an error before long.
+    pub(super) fn write(&self, staging: &Staging, rank: usize, given_up: &AtomicBool) -> Result<Vec<FileEntry>> {
+        match &self.0 {
+            Inner::State(prepared) => {
+                let mut files = Vec::new();
+                prepared.write(|name, fill| {
+                    files.push(staging.write_file(name, rank, |out| -> Result<()> {
+                        fill(&mut |bytes| {
+                            if given_up.load(Ordering::Relaxed) {
+                                return Err(Error::checkpoint("it was given up for a newer one"));
+                            }
+                            Ok(out.write_all(bytes)?)
+                        })
+                    })?);
+                    Ok(())
+                })?;
+                Ok(files)
+            }
+            Inner::Directory(directory) => Ok(staging.add_directory(directory, rank)?),
+            Inner::Nothing => Ok(Vec::new()),
+        }
+    }
+
+    /// The same, with tensors that training on does not change: into the memory of `spare` where they fit.
+    pub(super) fn copied(self, spare: Option<Self>) -> Result<Self> {
+        let Inner::State(prepared) = self.0 else { return Ok(self) };
+        let spare = match spare {
+            Some(Self(Inner::State(spare))) => Some(spare),
+            _ => None,
+        };
+        Ok(Self(Inner::State(prepared.copied(spare)?)))
+    }
+
+    /// True where it does not change by itself once it is copied: a directory is the user's, who may change it.
+    pub(super) fn can_wait(&self) -> bool {
+        matches!(self.0, Inner::State(_))
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<S: TrainState> CheckpointSource for S {
-    fn write(&self, place: &mut Place<'_>) -> Result<()> {
-        let Place { staging, saved, files } = place;
-        state::save(self, *saved, |name, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>| {
-            files.push(staging.write_file(name, saved.rank, fill)?);
-            Ok(())
-        })
+    fn part(&self, Of(saved): Of) -> Result<Part> {
+        state::prepare(self, saved).map(Inner::State).map(Part)
     }
 }
 
@@ -59,10 +104,7 @@ impl Files {
 }
 
 impl CheckpointSource for Files {
-    fn write(&self, place: &mut Place<'_>) -> Result<()> {
-        if let Some(directory) = &self.0 {
-            place.files.extend(place.staging.add_directory(directory, place.saved.rank)?);
-        }
-        Ok(())
+    fn part(&self, _: Of) -> Result<Part> {
+        Ok(Part(self.0.clone().map_or(Inner::Nothing, Inner::Directory)))
     }
 }

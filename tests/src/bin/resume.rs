@@ -16,6 +16,7 @@ use tch::{Kind, Tensor};
 use trainloop::optim::Ema;
 use trainloop::prelude::*;
 use trainloop::state::{StateReader, StateWriter};
+use trainloop::trainer::WhenBusy;
 use trainloop_tests::fault::{Faults, Moment};
 
 #[derive(Deserialize)]
@@ -29,6 +30,8 @@ struct Plan {
     max_failures: u64,
     /// `IfExists`, `Never` or `Require`.
     resume: String,
+    /// `Wait` or `Replace`.
+    asynchronous: Option<WhenBusy>,
     config: Config,
 }
 
@@ -275,6 +278,9 @@ fn main() -> Result<()> {
     if let Some(every) = plan.every {
         checkpoint = checkpoint.every_steps(every);
     }
+    if let Some(when_busy) = plan.asynchronous {
+        checkpoint = checkpoint.asynchronous(when_busy);
+    }
     let run = RunConfig::named(plan.name).storage(plan.storage).progress(false).resume(resume);
     let outcome = TorchTrainer::<train>::new(plan.config)
         .scaling(ScalingConfig::workers(plan.workers))
@@ -287,6 +293,7 @@ fn main() -> Result<()> {
         "metrics": outcome.metrics,
         "reports": outcome.reports,
         "restarts": outcome.restarts,
+        "stood_still": outcome.stood_still.as_secs_f64(),
         "latest": latest.as_ref().map(Checkpoint::path),
         "history": outcome.history()?,
     });

@@ -21,6 +21,10 @@ pub(crate) struct Plan {
     pub(crate) every: Option<u64>,
     pub(crate) max_failures: u64,
     pub(crate) resume: &'static str,
+    /// `Wait` or `Replace`.
+    pub(crate) asynchronous: Option<&'static str>,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) adam: bool,
     pub(crate) epochs: u64,
     pub(crate) accumulate: u64,
@@ -35,6 +39,8 @@ impl Plan {
             every: None,
             max_failures: 0,
             resume: "IfExists",
+            asynchronous: None,
+            environment: Vec::new(),
             adam: true,
             epochs: EPOCHS,
             accumulate: 1,
@@ -75,6 +81,7 @@ impl Plan {
             "keep": 2,
             "max_failures": self.max_failures,
             "resume": self.resume,
+            "asynchronous": self.asynchronous,
             "config": {
                 "adam": self.adam,
                 "samples": SAMPLES,
@@ -87,7 +94,7 @@ impl Plan {
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_resume"));
         command.arg(plan.to_string()).env(FAULTS, serde_json::to_string(faults).unwrap());
         // As many threads in all ranks, whatever the machine has: sums over threads differ in their last bits.
-        command.env("OMP_NUM_THREADS", "1");
+        command.env("OMP_NUM_THREADS", "1").envs(self.environment.iter().map(|(name, value)| (name, value)));
         Running::start(command)
     }
 
@@ -141,14 +148,8 @@ impl Finished {
     /// again or not, the same samples and the same loss. `begins` has the first step of each start.
     #[track_caller]
     pub(crate) fn assert_is(&self, whole: &Self, begins: &[u64]) {
+        self.assert_ends_as(whole);
         let name = &self.name;
-        assert_eq!(self.files.keys().collect::<Vec<_>>(), whole.files.keys().collect::<Vec<_>>(), "{name}");
-        for (path, bytes) in &self.files {
-            assert!(*bytes == whole.files[path], "{name}: {} differs", path.display());
-        }
-        for key in ["metrics", "history", "reports"] {
-            assert_eq!(self.outcome[key], whole.outcome[key], "{name}: {key}");
-        }
         for (rank, (trace, whole)) in self.traces.iter().zip(&whole.traces).enumerate() {
             let (steps, starts): (Vec<&Value>, Vec<&Value>) =
                 trace.iter().partition(|line| line["begins_after"].is_null());
@@ -166,6 +167,19 @@ impl Finished {
                 });
             }
             assert_eq!(expected + 1, whole.len() as u64, "{name}: rank {rank}");
+        }
+    }
+
+    /// Bit for bit: the weights and all else of the last checkpoint, and the metrics of all reports.
+    #[track_caller]
+    pub(crate) fn assert_ends_as(&self, whole: &Self) {
+        let name = &self.name;
+        assert_eq!(self.files.keys().collect::<Vec<_>>(), whole.files.keys().collect::<Vec<_>>(), "{name}");
+        for (path, bytes) in &self.files {
+            assert!(*bytes == whole.files[path], "{name}: {} differs", path.display());
+        }
+        for key in ["metrics", "history", "reports"] {
+            assert_eq!(self.outcome[key], whole.outcome[key], "{name}: {key}");
         }
     }
 }
