@@ -1,5 +1,6 @@
 //! What programs under test and the tests themselves share.
 
+pub mod chaos;
 pub mod fault;
 pub mod scenario;
 pub mod script;

@@ -78,21 +78,36 @@ fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", shown(command))
 }
 
-/// Builds an example and gives its binary. The whole workspace is named, so that dependencies have the features with which
-/// `cargo test --workspace` builds them, and are built once for both.
+/// Builds an example and gives its binary.
 pub(crate) fn example(root: &Path, name: &str, release: bool) -> Result<PathBuf> {
-    let mut command = cargo(root);
-    command.args(["build", "--workspace", "--example", name, "--message-format", "json-render-diagnostics"]);
-    if release {
-        command.arg("--release");
-    }
-    let output = command.stderr(Stdio::inherit()).output().doing(|| cannot_start(&command))?;
-    check(&command, output.status)?;
-    executable(&String::from_utf8_lossy(&output.stdout), name)
-        .ok_or_else(|| Failure::new(format!("`{}` did not say where its binary lies", shown(&command))))
+    let mut options = vec!["--example", name];
+    options.extend(release.then_some("--release"));
+    let mut built = build(root, &options, &[name])?;
+    built.pop().ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
 }
 
-/// The binary of the example, in what cargo says of a build.
+/// Builds binaries and gives them, in the same order.
+pub(crate) fn binaries(root: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
+    let options: Vec<&str> = names.iter().flat_map(|name| ["--bin", name]).collect();
+    build(root, &options, names)
+}
+
+/// The whole workspace is named, so that dependencies have the features with which `cargo test --workspace` builds them, and
+/// are built once for both.
+fn build(root: &Path, options: &[&str], names: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut command = cargo(root);
+    command.args(["build", "--workspace", "--message-format", "json-render-diagnostics"]).args(options);
+    let output = command.stderr(Stdio::inherit()).output().doing(|| cannot_start(&command))?;
+    check(&command, output.status)?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let found = names.iter().map(|name| {
+        executable(&messages, name)
+            .ok_or_else(|| Failure::new(format!("`{}` did not say where `{name}` lies", shown(&command))))
+    });
+    found.collect()
+}
+
+/// The binary of a target, in what cargo says of a build.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let mut examples =

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod check_cuda;
 mod ci;
 mod failure;
@@ -35,6 +36,7 @@ enum Verb {
     Test(test::Args),
     Bench(bench::Args),
     Ci(ci::Args),
+    Chaos(chaos::Args),
     CheckCuda(check_cuda::Args),
     GpuBundle(gpu_bundle::Args),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Ci(args) => ci::main(&args),
+        Verb::Chaos(args) => chaos::main(&args),
         Verb::CheckCuda(args) => check_cuda::main(&args),
         Verb::GpuBundle(args) => gpu_bundle::main(&args),
     };
