@@ -1,8 +1,24 @@
 #include "process_group.h"
 
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/headeronly/version.h>
+
+#include <cstdlib>
 
 namespace trainloop_c10d {
+
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 11
+namespace {
+
+// In libtorch 2.11 the flight recorder of a process writes into a map before it takes its lock, so that two groups of two
+// threads crash it now and then; from 2.12 on the lock comes first. Its memory of past collectives is switched off here,
+// unless the user has chosen its size: before `main`, when no other thread can read the environment.
+struct NoFlightRecorder {
+  NoFlightRecorder() { setenv("TORCH_FR_BUFFER_SIZE", "0", 0); }
+} const no_flight_recorder;
+
+}  // namespace
+#endif
 
 using Gloo = c10d::ProcessGroupGloo;
 

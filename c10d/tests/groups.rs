@@ -50,6 +50,22 @@ fn a_subgroup_is_its_members_alone() {
     });
 }
 
+/// Groups of several threads know nothing of each other, also while they are made: libtorch keeps account of all of them.
+#[test]
+fn threads_make_groups_at_once() {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for number in 0..40 {
+                    let group =
+                        ProcessGroup::gloo(&HashStore::open().unwrap(), 0, 1, PATIENCE, Interface::Loopback).unwrap();
+                    assert_eq!(sum_of(&group, number), number);
+                }
+            });
+        }
+    });
+}
+
 /// One group for each colour, by key and then by rank; without a colour none. Over each kind of store.
 #[test]
 fn a_split_is_by_color_and_key() {
