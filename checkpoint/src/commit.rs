@@ -77,6 +77,39 @@ pub(crate) fn commit_until(run: &Path, staged: Staged, count: usize) -> Result<(
     STEPS[..count].iter().try_for_each(|&step| commit.take(step))
 }
 
+/// What a checkpoint of these files says of itself.
+pub(crate) fn manifest_of(staged: Staged) -> Manifest {
+    let Staged { index, generation, world_size, report, metrics, score, files } = staged;
+    Manifest {
+        format: FORMAT,
+        trainloop: env!("CARGO_PKG_VERSION").into(),
+        index,
+        generation,
+        world_size,
+        report,
+        created_unix: unix_now(),
+        metrics,
+        score,
+        files,
+    }
+}
+
+/// Each file's writer; an error where two ranks wrote one, or the manifest cannot be true.
+pub(crate) fn writers(manifest: &Manifest) -> Result<HashMap<&str, usize>> {
+    let mut writers = HashMap::new();
+    for entry in &manifest.files {
+        if let Some(first) = writers.insert(entry.path.as_str(), entry.rank) {
+            return Err(Error::checkpoint(format!(
+                "ranks {first} and {} both wrote the file `{}` of checkpoint {}; give each rank's file its own name, such as \
+                 with the rank in it",
+                entry.rank, entry.path, manifest.index
+            )));
+        }
+    }
+    manifest.check().map_err(Error::checkpoint)?;
+    Ok(writers)
+}
+
 /// Small enough that a crash between any two can be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -100,19 +133,8 @@ struct Commit<'a> {
 
 impl<'a> Commit<'a> {
     fn new(run: &'a Path, staged: Staged) -> Self {
-        let Staged { index, generation, world_size, report, metrics, score, files } = staged;
-        let manifest = Manifest {
-            format: FORMAT,
-            trainloop: env!("CARGO_PKG_VERSION").into(),
-            index,
-            generation,
-            world_size,
-            report,
-            created_unix: unix_now(),
-            metrics,
-            score,
-            files,
-        };
+        let index = staged.index;
+        let manifest = manifest_of(staged);
         Self { run, staging: staging_folder(run, index), folder: checkpoint_folder(run, index), manifest }
     }
 
@@ -151,17 +173,7 @@ impl<'a> Commit<'a> {
                 self.folder.display()
             )));
         }
-        let mut writers = HashMap::new();
-        for entry in &self.manifest.files {
-            if let Some(first) = writers.insert(entry.path.as_str(), entry.rank) {
-                return Err(Error::checkpoint(format!(
-                    "ranks {first} and {} both wrote the file `{}` of checkpoint {index}; give each rank's file its own \
-                     name, such as with the rank in it",
-                    entry.rank, entry.path
-                )));
-            }
-        }
-        self.manifest.check().map_err(Error::checkpoint)?;
+        let writers = writers(&self.manifest)?;
         for entry in &self.manifest.files {
             check_size(&self.staging, entry)?;
         }

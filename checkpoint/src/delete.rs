@@ -13,7 +13,11 @@ use crate::layout::{checkpoint_folder, checkpoints_folder, deleting_folder};
 /// checkpoint that no longer counts goes with the next sweep.
 pub(crate) fn delete(run: &Path, index: u64) -> Option<String> {
     let deleted = STEPS.iter().try_for_each(|step| step(run, index));
-    deleted.err().map(|error| format!("checkpoint {index} could not be deleted: {}", with_causes(&error)))
+    deleted.err().map(|error| warning(index, &error))
+}
+
+pub(crate) fn warning(index: u64, error: &crate::Error) -> String {
+    format!("checkpoint {index} could not be deleted: {}", with_causes(error))
 }
 
 /// The first `count` steps, and then nothing, as if the process had been killed.

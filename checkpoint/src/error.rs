@@ -22,6 +22,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Object storage did not do what was asked of it, or the run there is another driver's: the message says what to do.
+    #[error("{0}")]
+    Storage(String),
     /// A record could not be turned into bytes.
     #[error("cannot {action}: {reason}")]
     Serde {
@@ -35,6 +38,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn checkpoint(message: impl Into<String>) -> Self {
         Self::Checkpoint(message.into())
+    }
+
+    pub(crate) fn storage(message: impl Into<String>) -> Self {
+        Self::Storage(message.into())
     }
 
     pub(crate) fn serde(action: &'static str, reason: impl std::fmt::Display) -> Self {

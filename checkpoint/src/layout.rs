@@ -26,7 +26,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The kind and the index, where the name is exactly one that this layer gives.
-    fn parse(name: &str) -> Option<(Self, u64)> {
+    pub(crate) fn parse(name: &str) -> Option<(Self, u64)> {
         let parsed = |kind, prefix| {
             let index = name.strip_prefix(prefix)?.parse().ok()?;
             Some((kind, index))
@@ -38,7 +38,7 @@ impl Kind {
         (kind.name(index) == name).then_some((kind, index))
     }
 
-    fn name(self, index: u64) -> String {
+    pub(crate) fn name(self, index: u64) -> String {
         match self {
             Self::Staging => format!("{STAGING}{index}"),
             Self::Deleting => format!("{DELETING}{index}"),

@@ -11,6 +11,7 @@
 //! - `ranking`: which are out of the best *k*, as a pure function;
 //! - `delete`, `sweep`: removal, and what a crash left;
 //! - `disk`: every change on the disk, past the fault points by which tests break it.
+//! - `storage`, `remote`: the same in object storage (feature `object-store`).
 
 mod checkpoints;
 mod clock;
@@ -24,7 +25,10 @@ mod journal;
 mod layout;
 mod manifest;
 mod ranking;
+#[cfg_attr(not(feature = "object-store"), path = "absent.rs")]
+mod remote;
 mod staging;
+mod storage;
 mod sweep;
 mod verify;
 
@@ -47,6 +51,7 @@ pub use layout::MANIFEST;
 pub use manifest::{FileEntry, Manifest, Score};
 pub use ranking::{Mode, Ranked, Retention};
 pub use staging::Staging;
+pub use storage::{RunLock, RunStorage, StorageOptions, cache_folder, is_within_process, storage_url};
 pub use sweep::Swept;
 pub use verify::verify;
 

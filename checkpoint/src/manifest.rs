@@ -102,7 +102,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec_pretty(self).map(sealed)
     }
 

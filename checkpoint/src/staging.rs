@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::disk::{
     BUFFER, FilePoints, Hashing, Out, buffered, create_folders, disk_trouble, remove_file, sync_folder, write_error,
@@ -12,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::layout::{checkpoints_folder, staging_folder};
 use crate::manifest::{FileEntry, check_path};
+use crate::remote::Remote;
 
 const FILE: FilePoints =
     FilePoints { create: fault::STAGE_CREATE, write: fault::STAGE_WRITE, flush: fault::STAGE_FLUSH };
@@ -22,6 +24,8 @@ pub struct Staging {
     folder: PathBuf,
     index: u64,
     checkpoints: PathBuf,
+    /// Where the files go from here; `None` where they are to stay.
+    remote: Option<Arc<Remote>>,
 }
 
 impl Staging {
@@ -36,7 +40,22 @@ impl Staging {
             return Err(Error::checkpoint(format!("the run's folder {} is gone", run.display())));
         }
         create_folders(&folder, fault::STAGE_FOLDER).map_err(write_error("create the folder", &folder))?;
-        Ok(Self { folder, index, checkpoints: checkpoints_folder(run) })
+        Ok(Self { folder, index, checkpoints: checkpoints_folder(run), remote: None })
+    }
+
+    /// The same, for a run in object storage: its folder is this machine's own.
+    pub(crate) fn open_for(remote: &Arc<Remote>, index: u64) -> Result<Self> {
+        let run = remote.folder();
+        fs::create_dir_all(run).map_err(write_error("create the folder", run))?;
+        Ok(Self { remote: Some(Arc::clone(remote)), ..Self::open(run, index)? })
+    }
+
+    /// Brings this rank's files to where the checkpoint will lie, before it says that it has written them.
+    ///
+    /// # Errors
+    /// Where object storage does not take them; a folder has them already.
+    pub fn finish(&self, entries: &[FileEntry]) -> Result<()> {
+        self.remote.as_ref().map_or(Ok(()), |remote| remote.upload(self.index, &self.folder, entries))
     }
 
     /// Writes the file `relative` (with `/` between components) in one pass, flushed when this returns. A file that could
