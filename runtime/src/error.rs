@@ -61,6 +61,9 @@ pub enum Error {
     /// A checkpoint could not be written, read, or restored.
     #[error("{0}")]
     Checkpoint(String),
+    /// Object storage did not do what was asked of it, or the run there is another driver's: the message says what to do.
+    #[error("{0}")]
+    Storage(String),
     /// A data file is not what it should be.
     #[error("{}: {reason}", path.display())]
     DataFile {
@@ -166,6 +169,7 @@ impl From<trainloop_checkpoint::Error> for Error {
         match error {
             Inner::Checkpoint(message) => Self::Checkpoint(message),
             Inner::Io { action, path, source } => Self::Io { action, path, source },
+            Inner::Storage(message) => Self::Storage(message),
             Inner::Serde { action, reason } => Self::Serde { action, reason },
             other => Self::Checkpoint(with_causes(&other)),
         }

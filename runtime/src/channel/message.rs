@@ -127,8 +127,10 @@ pub(crate) struct Start {
     pub(crate) run_name: String,
     /// The run's folder.
     pub(crate) run: String,
-    /// The folder of the checkpoint to begin from.
-    pub(crate) checkpoint: Option<String>,
+    /// The run's URL, where it lies in object storage.
+    pub(crate) storage: Option<String>,
+    /// The index of the checkpoint to begin from.
+    pub(crate) checkpoint: Option<u64>,
     /// The index of the next checkpoint.
     pub(crate) next_checkpoint: u64,
     /// How many reports were made before.

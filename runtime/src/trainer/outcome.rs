@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trainloop_checkpoint::{Checkpoints, Mode, Ranked, Retention, Score};
+use trainloop_checkpoint::{
+    Checkpoints, Mode, Ranked, Retention, RunStorage, Score, StorageOptions, cache_folder, storage_url,
+};
 
 use super::history;
 use super::registry::TrainLoop;
-use super::run_folder::{Record, write_whole};
+use super::run_folder::{Record, without_scheme, write_whole};
 use crate::channel::Travels;
 use crate::checkpoint::Checkpoint;
 use crate::controller::record;
@@ -24,7 +26,8 @@ pub struct Outcome<L: TrainLoop> {
     pub metrics: Option<L::Metrics>,
     /// What the loop returned on rank 0.
     pub output: L::Output,
-    /// The run's folder: `reports.jsonl` holds every rank's reports, `logs/` what they printed.
+    /// The run's folder: `reports.jsonl` holds every rank's reports, `logs/` what they printed. For a run in object storage it
+    /// is this machine's copy.
     pub path: PathBuf,
     /// How many reports all ranks made, those before a resume included.
     pub reports: u64,
@@ -55,17 +58,35 @@ struct Stored {
 }
 
 impl<L: TrainLoop> Outcome<L> {
-    /// Reads the outcome of the run in a folder.
+    /// Reads the outcome of the run in a folder, or at a URL such as `s3://bucket/runs/digits`.
     ///
     /// # Errors
     /// [`Error::Config`] where the folder is no run, or one of another loop, or one that has not ended well yet.
+    /// [`Error::Storage`] where object storage cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        match storage_url(path.as_ref())? {
+            None => {
+                let path = without_scheme(path.as_ref());
+                Self::read(path, Checkpoints::in_folder(path), &path.display().to_string())
+            }
+            Some(url) => {
+                // Not where a driver works: it may be at work on this very run.
+                let folder = cache_folder(&url)?.join(".opened");
+                let run = RunStorage::open(&url, &folder, StorageOptions::default())?;
+                if !run.fetch_records()? {
+                    return Err(Error::config(format!("{url} is no run: it has no run.json")));
+                }
+                Self::read(&folder, Checkpoints::in_storage(&run), &url)
+            }
+        }
+    }
+
+    /// Of the run whose records are in `path`, and which lies at `shown`.
+    fn read(path: &Path, checkpoints: Checkpoints, shown: &str) -> Result<Self> {
         let run = Record::read(path)?;
         if run.train_loop != L::NAME {
             return Err(Error::config(format!(
-                "the run at {} is one of `{}`, not of `{}`",
-                path.display(),
+                "the run at {shown} is one of `{}`, not of `{}`",
                 run.train_loop,
                 L::NAME
             )));
@@ -73,8 +94,7 @@ impl<L: TrainLoop> Outcome<L> {
         let file = path.join("outcome.json");
         let text = std::fs::read(&file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::config(format!(
-                "the run at {} has not ended well yet; run it again under its name, or look at its checkpoints",
-                path.display()
+                "the run at {shown} has not ended well yet; run it again under its name, or look at its checkpoints"
             )),
             _ => Error::io("read", &file)(error),
         })?;
@@ -84,7 +104,7 @@ impl<L: TrainLoop> Outcome<L> {
             metrics: None,
             output: L::Output::from_record(stored.output)?,
             path: path.to_owned(),
-            checkpoints: Checkpoints::in_folder(path),
+            checkpoints,
             reports: stored.reports,
             restarts: stored.restarts,
             duration: Duration::try_from_secs_f64(stored.seconds).unwrap_or_default(),

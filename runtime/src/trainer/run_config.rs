@@ -30,7 +30,8 @@ impl RunConfig {
         self
     }
 
-    /// The folder in which runs are kept; `runs` unless said otherwise.
+    /// The folder in which runs are kept; `runs` unless said otherwise. With the feature `object-store` also a URL:
+    /// `s3://bucket/runs`, `gs://…`, `az://…`, or `memory://…` for `workers(0)`.
     #[must_use]
     pub fn storage(mut self, folder: impl AsRef<Path>) -> Self {
         self.storage = Some(folder.as_ref().to_owned());

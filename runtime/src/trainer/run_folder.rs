@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use trainloop_checkpoint::unix_now;
+use trainloop_checkpoint::{Checkpoints, RunLock, RunStorage, StorageOptions, cache_folder, storage_url, unix_now};
 
 use super::Resume;
 use crate::error::{Error, Result};
@@ -25,11 +25,16 @@ use crate::metric::MetricField;
 /// NAME/logs/rank-N.log what rank N printed
 /// NAME/.lock           held by the driver
 /// ```
+///
+/// A run in object storage is worked on in such a folder in the user's cache: its records are fetched at the start, and
+/// brought back before a checkpoint counts them.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
     path: PathBuf,
     /// Held as long as the folder: the system lets go of it with the process, however that ends.
     _lock: File,
+    /// For a run in object storage: the run there, and its lock.
+    storage: Option<(RunStorage, RunLock)>,
 }
 
 /// `run.json`.
@@ -105,34 +110,60 @@ impl Record {
 impl RunFolder {
     /// Makes the folder `name` in `storage`, or opens the run that is there, and locks it.
     pub(crate) fn open(storage: &Path, name: &str, resume: Resume, record: &Record) -> Result<Self> {
-        let path = storage.join(name);
+        match storage_url(storage)? {
+            Some(url) => Self::open_in_storage(&url, name, resume, record),
+            None => {
+                let storage = without_scheme(storage);
+                let path = storage.join(name);
+                let shown = path.display().to_string();
+                Self::open_in_folder(storage, path, &shown, resume, record)
+            }
+        }
+    }
+
+    fn open_in_storage(url: &str, name: &str, resume: Resume, record: &Record) -> Result<Self> {
+        let runs = cache_folder(url)?;
+        let path = runs.join(name);
+        let run = RunStorage::open(&format!("{url}/{name}"), &path, StorageOptions::default())?;
+        // First: whoever has it may be at work in the same folder.
+        let lock = run.lock()?;
+        if !run.fetch_records()? {
+            // Of a run that somebody has removed from the storage.
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", &path)(error)),
+                _ => {}
+            }
+        }
+        let opened = Self::open_in_folder(&runs, path, run.url(), resume, record)?;
+        Ok(Self { storage: Some((run, lock)), ..opened })
+    }
+
+    /// In messages the run lies at `shown`.
+    fn open_in_folder(storage: &Path, path: PathBuf, shown: &str, resume: Resume, record: &Record) -> Result<Self> {
         if path.exists() {
             if resume == Resume::Never {
                 return Err(Error::config(format!(
-                    "there is a run at {} already, and `Resume::Never` asks for a new one; choose another name, or move that \
-                     folder away",
-                    path.display()
+                    "there is a run at {shown} already, and `Resume::Never` asks for a new one; choose another name, or move \
+                     that one away"
                 )));
             }
-            return Self::open_existing(path, record);
+            return Self::open_existing(path, shown, record);
         }
         if resume == Resume::Require {
             return Err(Error::config(format!(
-                "there is no run at {} to go on with, as `Resume::Require` (`--resume`) asks; look at the name and the storage, \
-                 or leave it out to begin one",
-                path.display()
+                "there is no run at {shown} to go on with, as `Resume::Require` (`--resume`) asks; look at the name and the \
+                 storage, or leave it out to begin one"
             )));
         }
         Self::make(storage, path, record)
     }
 
-    fn open_existing(path: PathBuf, record: &Record) -> Result<Self> {
+    fn open_existing(path: PathBuf, shown: &str, record: &Record) -> Result<Self> {
         let old = Record::read(&path)?;
         let differences = old.differences(record);
         if !differences.is_empty() {
             return Err(Error::config(format!(
-                "the run at {} cannot be gone on with: {}; choose another name for a new run",
-                path.display(),
+                "the run at {shown} cannot be gone on with: {}; choose another name for a new run",
                 differences.join("; ")
             )));
         }
@@ -140,7 +171,10 @@ impl RunFolder {
         for folder in left_behind(&path) {
             let _ = fs::remove_dir_all(folder);
         }
-        Ok(Self { path, _lock: lock })
+        // A run that was fetched has none yet.
+        let logs = path.join("logs");
+        fs::create_dir_all(&logs).map_err(Error::io("create the folder", &logs))?;
+        Ok(Self { path, _lock: lock, storage: None })
     }
 
     fn make(storage: &Path, path: PathBuf, record: &Record) -> Result<Self> {
@@ -161,7 +195,7 @@ impl RunFolder {
             fill().inspect_err(|_: &Error| drop(fs::remove_dir_all(&path)))
         };
         match fill() {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
+            Ok(lock) => Ok(Self { path, _lock: lock, storage: None }),
             Err(error) => {
                 remove_made(&made);
                 Err(error)
@@ -178,7 +212,30 @@ impl RunFolder {
             Err(error) => return Err(Error::io("read", &file)(error)),
         };
         write_whole(&file, format!("{}\n", last + 1).as_bytes())?;
+        self.store()?;
         Ok(last + 1)
+    }
+
+    /// Brings the records to where the run lies, if that is object storage.
+    pub(crate) fn store(&self) -> Result<()> {
+        self.storage.as_ref().map_or(Ok(()), |(run, _)| Ok(run.store_records()?))
+    }
+
+    pub(crate) fn checkpoints(&self) -> Checkpoints {
+        match &self.storage {
+            Some((run, _)) => Checkpoints::in_storage(run),
+            None => Checkpoints::in_folder(&self.path),
+        }
+    }
+
+    /// Where the run lies, if that is object storage.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.storage.as_ref().map(|(run, _)| run.url())
+    }
+
+    /// For messages: where the run lies.
+    pub(crate) fn shown(&self) -> String {
+        self.url().map_or_else(|| self.path.display().to_string(), str::to_owned)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -198,6 +255,11 @@ impl RunFolder {
         // `tempfile` makes it for this user alone (mode 0700) and removes it when dropped.
         tempfile::Builder::new().prefix(LOCAL).tempdir_in(&self.path).map_err(Error::io("make a folder in", &self.path))
     }
+}
+
+/// A folder that was written as a URL.
+pub(super) fn without_scheme(storage: &Path) -> &Path {
+    storage.to_str().and_then(|text| text.strip_prefix("file://")).map_or(storage, Path::new)
 }
 
 /// Removes folders that were made, while they are empty.

@@ -58,7 +58,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         // A run that is gone on with and has nothing left to do still has its metrics.
         let last = history::reduced(&folder.reports())?.pop();
         let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
-        let checkpoints = Checkpoints::in_folder(folder.path());
+        let checkpoints = folder.checkpoints();
         Ok(Self { trainer, folder, checkpoints, name, config, console, events })
     }
 
@@ -72,6 +72,16 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             restarts: 0,
         };
         let result = self.generations(origin, &mut run).and_then(|ended| self.outcome(&ended, run.restarts, began));
+        // What was reported since the last checkpoint, and the outcome.
+        let result = match (result, self.folder.store()) {
+            (Ok(outcome), stored) => stored.map(|()| outcome),
+            (Err(error), stored) => {
+                if let Err(other) = stored {
+                    self.console.warning(&with_causes(&other));
+                }
+                Err(error)
+            }
+        };
         self.events.run_end(&run, result)
     }
 
@@ -136,7 +146,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             return Err(Error::checkpoint(format!(
                 "every checkpoint of the run at {} is damaged, so there is nothing to go on from; the warnings above say \
                  which files; to begin anew, choose another name",
-                self.folder.path().display()
+                self.folder.shown()
             )));
         }
         if let Some((index, _, manifest)) = &latest {
@@ -195,7 +205,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 collective_timeout_ms: scaling.collective_within().as_millis() as u64,
                 run_name: self.name.clone(),
                 run: text(self.folder.path().to_owned())?,
-                checkpoint: origin.checkpoint.as_ref().map(|(_, folder)| text(folder.clone())).transpose()?,
+                storage: self.folder.url().map(str::to_owned),
+                checkpoint: origin.checkpoint.as_ref().map(|(index, _)| *index),
                 next_checkpoint: origin.next_checkpoint,
                 reports: origin.reports,
                 every: self.trainer.checkpoint.every(),

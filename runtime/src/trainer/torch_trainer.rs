@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use trainloop_checkpoint::{is_within_process, storage_url};
+
 use super::registry::{self, TrainLoop};
 use super::run_folder::{Record, RunFolder, default_name};
 use super::session::Session;
@@ -83,8 +85,15 @@ impl<L: TrainLoop> TorchTrainer<L> {
         }
         registry::check()?;
         callback::check(L::NAME, MetricsType::of::<L::Metrics>())?;
+        let url = storage_url(self.run.folder_of_runs())?;
         if self.scaling.asked().most() == 0 {
             return Ok(());
+        }
+        if let Some(url) = url.filter(|url| is_within_process(url)) {
+            return Err(Error::config(format!(
+                "the storage {url} is the memory of one process, which workers cannot see; use a folder or a bucket, or run \
+                 in this process with `ScalingConfig::workers(0)`"
+            )));
         }
         if !crate::__private::main_is_ours() {
             return Err(Error::config(

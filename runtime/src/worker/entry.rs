@@ -5,13 +5,13 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
-use trainloop_checkpoint::{Checkpoints, fault};
+use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 
 use super::Link;
 use super::channel_link::ChannelLink;
@@ -101,6 +101,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
     let run = || -> Result<Vec<u8>, BoxError> {
         start.identity.check(&Identity::of_this_process()?)?;
         let registration = find(&start.loop_name)?;
+        let checkpoints = checkpoints(start)?;
         let seat = Seat::new(SeatParts {
             config: start.config.clone(),
             rank,
@@ -111,8 +112,8 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             ddp: start.ddp,
             group: join(start, rank)?,
             link: Rc::clone(link) as Rc<dyn Link>,
-            checkpoints: Checkpoints::in_folder(&start.run),
-            checkpoint: start.checkpoint.as_ref().map(PathBuf::from),
+            checkpoint: start.checkpoint.map(|index| checkpoints.folder(index)).transpose()?,
+            checkpoints,
             next_checkpoint: start.next_checkpoint,
             reports: start.reports,
             every: start.every,
@@ -141,6 +142,11 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             })
         }
     }
+}
+
+fn checkpoints(start: &Start) -> Result<Checkpoints> {
+    let Some(url) = &start.storage else { return Ok(Checkpoints::in_folder(&start.run)) };
+    Ok(Checkpoints::in_storage(&RunStorage::open(url, &start.run, StorageOptions::default())?))
 }
 
 fn failure(error: &(dyn std::error::Error + 'static), reports: u64) -> Failure {

@@ -160,5 +160,8 @@ fn write(
     rank: usize,
     given_up: &AtomicBool,
 ) -> Result<Vec<FileEntry>> {
-    part.write(&checkpoints.stage(checkpoint)?, rank, given_up)
+    let staging = checkpoints.stage(checkpoint)?;
+    let files = part.write(&staging, rank, given_up)?;
+    staging.finish(&files)?;
+    Ok(files)
 }
