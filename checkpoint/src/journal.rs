@@ -58,6 +58,11 @@ pub(crate) fn read(run: &Path, warn: &mut dyn FnMut(String)) -> Result<Vec<Event
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("read the journal", &path)(error)),
     };
+    parse(&text, &path, warn)
+}
+
+/// [`read`], of the text of the journal at `path`.
+pub(crate) fn parse(text: &[u8], path: &Path, warn: &mut dyn FnMut(String)) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     let mut lines = text.split_inclusive(|&byte| byte == b'\n').enumerate().peekable();
     while let Some((index, line)) = lines.next() {
@@ -107,7 +112,7 @@ pub(crate) fn append(run: &Path, event: &Event) -> Result<()> {
 }
 
 /// How many bytes of the journal are to stay: all but a last line that is not whole.
-fn whole_length(text: &[u8]) -> usize {
+pub(crate) fn whole_length(text: &[u8]) -> usize {
     let last = text.split_inclusive(|&byte| byte == b'\n').next_back().unwrap_or_default();
     if whole(last).is_ok() { text.len() } else { text.len() - last.len() }
 }

@@ -8,6 +8,7 @@
 //! - `staging`: a rank writes its files;
 //! - `commit`: the controller makes one checkpoint of all ranks' files;
 //! - `verify`: which checkpoints there are, and the newest whose checksums hold;
+//! - [`safetensors`]: which tensors a file of a checkpoint has, and where;
 //! - `ranking`: which are out of the best *k*, as a pure function;
 //! - `delete`, `sweep`: removal, and what a crash left;
 //! - `disk`: every change on the disk, past the fault points by which tests break it.
@@ -21,12 +22,16 @@ mod disk;
 mod error;
 #[doc(hidden)]
 pub mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod layout;
 mod manifest;
 mod ranking;
 #[cfg_attr(not(feature = "object-store"), path = "absent.rs")]
 mod remote;
+pub mod safetensors;
 mod staging;
 mod storage;
 mod sweep;

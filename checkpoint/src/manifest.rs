@@ -142,7 +142,7 @@ impl Manifest {
 }
 
 /// Pretty JSON of an object, with the checksum as one more field.
-fn sealed(mut object: Vec<u8>) -> Vec<u8> {
+pub(crate) fn sealed(mut object: Vec<u8>) -> Vec<u8> {
     object.truncate(object.trim_ascii_end().len().saturating_sub("\n}".len()));
     object.extend_from_slice(b",\n  ");
     let seal = seal_of(&object);

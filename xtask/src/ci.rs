@@ -6,19 +6,20 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Doing, Failure, Result, fail};
-use crate::{cargo, setup, test};
+use crate::{cargo, fuzz, setup, test};
 
-/// Check format, lints, tests, documentation and the example, and stop at the first that fails.
+/// Check format, lints, tests, fuzzing, documentation and the example, and stop at the first that fails.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
 type Stage = (&'static str, fn(&Path) -> Result<()>);
 
-const STAGES: [Stage; 6] = [
+const STAGES: [Stage; 7] = [
     ("format", format),
     ("setup", |root| setup::ensure(root).map(drop)),
     ("clippy", clippy),
     ("test", |root| test::tests(root, &[])),
+    ("fuzz", fuzz::all),
     ("doc", doc),
     ("example", example),
 ];
@@ -60,7 +61,7 @@ fn table(times: &[(&str, Duration)], passed: bool) -> String {
 }
 
 fn format(root: &Path) -> Result<()> {
-    for dir in [root, &root.join("ui-tests")] {
+    for dir in [root, &root.join("ui-tests"), &root.join("fuzz")] {
         cargo::run(cargo::cargo(dir).args(["fmt", "--all", "--check"]))?;
     }
     Ok(())

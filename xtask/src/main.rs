@@ -8,6 +8,7 @@ mod chaos;
 mod check_cuda;
 mod ci;
 mod failure;
+mod fuzz;
 mod gpu_bundle;
 mod peers;
 mod run;
@@ -36,6 +37,7 @@ enum Verb {
     Test(test::Args),
     Bench(bench::Args),
     Ci(ci::Args),
+    Fuzz(fuzz::Args),
     Chaos(chaos::Args),
     CheckCuda(check_cuda::Args),
     GpuBundle(gpu_bundle::Args),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::main(&args),
         Verb::Bench(args) => bench::main(&args),
         Verb::Ci(args) => ci::main(&args),
+        Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Chaos(args) => chaos::main(&args),
         Verb::CheckCuda(args) => check_cuda::main(&args),
         Verb::GpuBundle(args) => gpu_bundle::main(&args),

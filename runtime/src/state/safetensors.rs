@@ -1,73 +1,77 @@
 //! Tensors in safetensors files, which Python's `safetensors` opens.
 //!
-//! The header is written here, because the crate's writer wants every tensor's bytes in memory at once.
+//! The header is `trainloop_checkpoint`'s; here are the tensors, whose bytes pass by one tensor at a time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use ::safetensors::{Dtype, SafeTensors};
-use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
+use trainloop_checkpoint::safetensors::{Dtype, Entry, header, read_header};
 
 use crate::c10d::aten::{byte_len, for_each_chunk};
 use crate::error::{Error, Result};
 
-const KINDS: [(Kind, Dtype, &str); 10] = [
-    (Kind::Bool, Dtype::BOOL, "BOOL"),
-    (Kind::Uint8, Dtype::U8, "U8"),
-    (Kind::Int8, Dtype::I8, "I8"),
-    (Kind::Int16, Dtype::I16, "I16"),
-    (Kind::Int, Dtype::I32, "I32"),
-    (Kind::Int64, Dtype::I64, "I64"),
-    (Kind::Half, Dtype::F16, "F16"),
-    (Kind::BFloat16, Dtype::BF16, "BF16"),
-    (Kind::Float, Dtype::F32, "F32"),
-    (Kind::Double, Dtype::F64, "F64"),
+const DTYPES: [Dtype; 10] = [
+    Dtype::Bool,
+    Dtype::U8,
+    Dtype::I8,
+    Dtype::I16,
+    Dtype::I32,
+    Dtype::I64,
+    Dtype::F16,
+    Dtype::BF16,
+    Dtype::F32,
+    Dtype::F64,
 ];
 
 /// Hands over the bytes of a file of named tensors, one after the other; none is copied whole.
 pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut header = Map::new();
-    let mut offset = 0;
-    for (name, tensor) in tensors {
-        let dtype =
-            KINDS.iter().find(|(kind, ..)| *kind == tensor.kind()).map(|(_, _, name)| *name).ok_or_else(|| {
-                Error::checkpoint(format!(
-                    "the tensor `{name}` has dtype {:?}, which safetensors cannot hold",
-                    tensor.kind()
-                ))
-            })?;
-        let end = offset + byte_len(tensor);
-        let entry = json!({ "dtype": dtype, "shape": tensor.size(), "data_offsets": [offset, end] });
-        if header.insert(name.clone(), entry).is_some() {
-            return Err(Error::checkpoint(format!("two tensors of one part are named `{name}`; rename one")));
-        }
-        offset = end;
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    // The data begins at a multiple of 8 bytes; the format pads with spaces.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    take(&(header.len() as u64).to_le_bytes())?;
-    take(&header)?;
+    let entry = |(name, tensor): &(String, Tensor)| {
+        let kind = tensor.kind();
+        let dtype = DTYPES.into_iter().find(|dtype| kind_of(*dtype) == kind).ok_or_else(|| {
+            Error::checkpoint(format!("the tensor `{name}` has dtype {kind:?}, which safetensors cannot hold"))
+        })?;
+        Ok(Entry { name: name.clone(), dtype, shape: tensor.size(), bytes: byte_len(tensor) as u64 })
+    };
+    let entries = tensors.iter().map(entry).collect::<Result<Vec<_>>>()?;
+    take(&header(&entries).map_err(Error::checkpoint)?)?;
     tensors.iter().try_for_each(|(_, tensor)| for_each_chunk(tensor, &mut *take))
 }
 
-/// All tensors of a file, on the CPU.
+/// All tensors of a file, on the CPU. Beside them, the bytes of the largest are in memory, not of all.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let refuse = |error: &dyn std::fmt::Display| {
-        Error::checkpoint(format!("{} is no safetensors file: {error}", path.display()))
-    };
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| refuse(&error))?;
+    let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), BufReader::new(file))));
+    let (length, mut file) = open().map_err(Error::io("read", path))?;
+    let entries = read_header(&mut file, length).map_err(|reason| {
+        Error::checkpoint(format!("{} is no safetensors file that libtorch reads here: {reason}", path.display()))
+    })?;
+    let mut bytes = Vec::new();
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.tensors() {
-        let (kind, ..) = KINDS.iter().find(|(_, dtype, _)| *dtype == view.dtype()).ok_or_else(|| {
-            refuse(&format!("`{name}` has dtype {:?}, which libtorch does not read here", view.dtype()))
-        })?;
-        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-        tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, *kind)?);
+    for Entry { name, dtype, shape, bytes: length } in entries {
+        // The header was held against the file's length, so that nothing absurd is asked for.
+        bytes.resize(length as usize, 0);
+        file.read_exact(&mut bytes).map_err(Error::io("read", path))?;
+        let kind = kind_of(dtype);
+        tensors.insert(name, Tensor::f_from_data_size(&bytes, &shape, kind)?);
     }
     Ok(tensors)
+}
+
+fn kind_of(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::Bool => Kind::Bool,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::I8 => Kind::Int8,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I32 => Kind::Int,
+        Dtype::I64 => Kind::Int64,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+    }
 }
 
 #[cfg(test)]
@@ -78,12 +82,11 @@ mod tests {
 
     #[test]
     fn every_kind_and_shape_comes_back_bit_for_bit() {
-        let mut tensors: Vec<(String, Tensor)> = KINDS
-            .iter()
-            .map(|(kind, _, name)| {
-                ((*name).to_owned(), Tensor::arange(6, (Kind::Int64, tch::Device::Cpu)).view([2, 3]).to_kind(*kind))
-            })
-            .collect();
+        let numbers = |dtype: &Dtype| {
+            let tensor = Tensor::arange(6, (Kind::Int64, tch::Device::Cpu)).view([2, 3]).to_kind(kind_of(*dtype));
+            (dtype.name().to_owned(), tensor)
+        };
+        let mut tensors: Vec<(String, Tensor)> = DTYPES.iter().map(numbers).collect();
         tensors.push(("scalar".into(), Tensor::from(f64::NAN)));
         tensors.push(("empty".into(), Tensor::zeros([0, 4], (Kind::Float, tch::Device::Cpu))));
         tensors.push(("transposed".into(), Tensor::arange(6, (Kind::Float, tch::Device::Cpu)).view([2, 3]).tr()));
