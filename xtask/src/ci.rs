@@ -68,7 +68,16 @@ fn format(root: &Path) -> Result<()> {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    cargo::run(cargo::cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    cargo::run(cargo::cargo(root).args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "trainloop/object-store",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 fn doc(root: &Path) -> Result<()> {

@@ -51,6 +51,8 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 pub(crate) fn tests(root: &Path, args: &[OsString]) -> Result<()> {
     // Without `--all-targets`: that would leave out the documentation's examples.
     cargo::run(cargo::cargo(root).args(["test", "--workspace"]).args(args))?;
+    // Object storage, with servers from PyPI and npm that the tests make in the user's cache on first use.
+    cargo::run(cargo::cargo(root).args(["test", "-p", "trainloop-checkpoint", "--features", "object-store"]))?;
     ui_tests(root, &[])
 }
 
