@@ -110,15 +110,13 @@ impl Record {
 impl RunFolder {
     /// Makes the folder `name` in `storage`, or opens the run that is there, and locks it.
     pub(crate) fn open(storage: &Path, name: &str, resume: Resume, record: &Record) -> Result<Self> {
-        match storage_url(storage)? {
-            Some(url) => Self::open_in_storage(&url, name, resume, record),
-            None => {
-                let storage = without_scheme(storage);
-                let path = storage.join(name);
-                let shown = path.display().to_string();
-                Self::open_in_folder(storage, path, &shown, resume, record)
-            }
+        if let Some(url) = storage_url(storage)? {
+            return Self::open_in_storage(&url, name, resume, record);
         }
+        let storage = without_scheme(storage);
+        let path = storage.join(name);
+        let shown = path.display().to_string();
+        Self::open_in_folder(storage, path, &shown, resume, record)
     }
 
     fn open_in_storage(url: &str, name: &str, resume: Resume, record: &Record) -> Result<Self> {
