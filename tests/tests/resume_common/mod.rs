@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) epochs: u64,
     pub(crate) accumulate: u64,
     pub(crate) counts_steps: bool,
+    /// Another storage than the sandbox's, with what the environment says of it.
+    pub(crate) storage: Option<(String, Vec<(&'static str, String)>)>,
 }
 
 impl Plan {
@@ -45,6 +47,7 @@ impl Plan {
             epochs: EPOCHS,
             accumulate: 1,
             counts_steps: true,
+            storage: None,
         }
     }
 
@@ -75,7 +78,7 @@ impl Plan {
     pub(crate) fn start(&self, sandbox: &Sandbox, faults: &[Fault]) -> Running {
         let plan = json!({
             "name": self.name,
-            "storage": sandbox.storage(),
+            "storage": self.storage.as_ref().map_or_else(|| sandbox.storage(), |(url, _)| url.into()),
             "workers": self.workers,
             "every": self.every,
             "keep": 2,
@@ -93,6 +96,7 @@ impl Plan {
         });
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_resume"));
         command.arg(plan.to_string()).env(FAULTS, serde_json::to_string(faults).unwrap());
+        command.envs(self.storage.iter().flat_map(|(_, environment)| environment.clone()));
         // As many threads in all ranks, whatever the machine has: sums over threads differ in their last bits.
         command.env("OMP_NUM_THREADS", "1").envs(self.environment.iter().map(|(name, value)| (name, value)));
         Running::start(command)
