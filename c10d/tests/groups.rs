@@ -53,12 +53,16 @@ fn a_subgroup_is_its_members_alone() {
 /// Groups of several threads know nothing of each other, also while they are made: libtorch keeps account of all of them.
 #[test]
 fn threads_make_groups_at_once() {
+    const THREADS: usize = 8;
+    let at_once = Barrier::new(THREADS);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
-                for number in 0..40 {
-                    let group =
-                        ProcessGroup::gloo(&HashStore::open().unwrap(), 0, 1, PATIENCE, Interface::Loopback).unwrap();
+                for number in 0..100 {
+                    let store = HashStore::open().unwrap();
+                    at_once.wait();
+                    let group = ProcessGroup::gloo(&store, 0, 1, PATIENCE, Interface::Loopback).unwrap();
+                    at_once.wait();
                     assert_eq!(sum_of(&group, number), number);
                 }
             });
