@@ -207,26 +207,9 @@ impl<'a> Campaign<'a> {
     fn await_moment(&self, moment: Moment, child: &mut Child) -> Result<()> {
         let starts = self.traces()?.first().map_or(0, |trace| trace.starts);
         let began = Instant::now();
-        let (is_there, more): (Box<dyn Fn(&Trace) -> bool>, _) = match moment {
-            Moment::Start(milliseconds) => (Box::new(|_| true), Duration::from_millis(milliseconds)),
-            Moment::InEpoch(batches, more) => {
-                let is_inside = |trace: &Trace| !(trace.batches.len() as u64).is_multiple_of(OF_EPOCH);
-                (
-                    Box::new(move |trace| trace.starts > starts && trace.since_start >= batches && is_inside(trace)),
-                    Duration::from_micros(more),
-                )
-            }
-            Moment::EndOfEpoch(more) => {
-                let is_last = |trace: &Trace| (trace.batches.len() as u64).is_multiple_of(OF_EPOCH);
-                (
-                    Box::new(move |trace| trace.starts > starts && trace.since_start > 0 && is_last(trace)),
-                    Duration::from_micros(more),
-                )
-            }
-        };
         loop {
-            if self.traces()?.first().is_some_and(&is_there) {
-                thread::sleep(more);
+            if self.traces()?.first().is_some_and(|trace| has_come(moment, trace, starts)) {
+                thread::sleep(moment.more());
                 return Ok(());
             }
             if child.try_wait()?.is_some() || began.elapsed() > DEADLINE {
@@ -235,6 +218,17 @@ impl<'a> Campaign<'a> {
             }
             thread::sleep(Duration::from_micros(500));
         }
+    }
+}
+
+/// True where rank 0 has come to that moment in a start after the first `starts`.
+fn has_come(moment: Moment, trace: &Trace, starts: usize) -> bool {
+    let has_begun = trace.starts > starts;
+    let is_last = (trace.batches.len() as u64).is_multiple_of(OF_EPOCH);
+    match moment {
+        Moment::Start(_) => true,
+        Moment::InEpoch(batches, _) => has_begun && trace.since_start >= batches && !is_last,
+        Moment::EndOfEpoch(_) => has_begun && trace.since_start > 0 && is_last,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which kills there are, and in what order: drawn from a seed.
 
+use std::time::Duration;
+
 use trainloop_checkpoint::fault::{
     COMMIT_ABANDON, JOURNAL_FLUSH_FOLDER, JOURNAL_UNDO, POINTS, Point, STAGE_REMOVE, SWEEP_REMOVE,
 };
@@ -24,6 +26,17 @@ pub enum Moment {
     InEpoch(u64, u64),
     /// After the last batch of an epoch, and so many microseconds more.
     EndOfEpoch(u64),
+}
+
+impl Moment {
+    /// How much more time passes before the kill.
+    #[must_use]
+    pub fn more(self) -> Duration {
+        match self {
+            Self::Start(milliseconds) => Duration::from_millis(milliseconds),
+            Self::InEpoch(_, microseconds) | Self::EndOfEpoch(microseconds) => Duration::from_micros(microseconds),
+        }
+    }
 }
 
 /// Who.
