@@ -49,10 +49,9 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 
 /// The tests that need nothing but libtorch; what the README and CI call.
 pub(crate) fn tests(root: &Path, args: &[OsString]) -> Result<()> {
-    // Without `--all-targets`: that would leave out the documentation's examples.
+    // Without `--all-targets`: that would leave out the documentation's examples. The tests of object storage make servers from
+    // PyPI and npm in the user's cache on first use.
     cargo::run(cargo::cargo(root).args(["test", "--workspace"]).args(args))?;
-    // Object storage, with servers from PyPI and npm that the tests make in the user's cache on first use.
-    cargo::run(cargo::cargo(root).args(["test", "-p", "trainloop-checkpoint", "--features", "object-store"]))?;
     ui_tests(root, &[])
 }
 

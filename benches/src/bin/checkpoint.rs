@@ -163,13 +163,12 @@ fn main() -> Result<()> {
     let comparison = Comparison::run(&CASES, sides, options.rounds, |side| {
         let folder = tempfile::tempdir_in(&options.folder)?;
         ranks(1, |_, _| {
-            let mut command = match peer.as_ref().filter(|_| side == PEER) {
-                Some(peer) => peer.command(),
-                None => {
-                    let mut command = Command::new(&binary);
-                    command.args(["--once", side]);
-                    command
-                }
+            let mut command = if let Some(peer) = peer.as_ref().filter(|_| side == PEER) {
+                peer.command()
+            } else {
+                let mut command = Command::new(&binary);
+                command.args(["--once", side]);
+                command
             };
             command.current_dir(folder.path());
             command

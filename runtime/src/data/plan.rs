@@ -144,8 +144,11 @@ mod tests {
     const SIZES: Sizes = Sizes { batch: 4, window: 3, drop_last: false };
 
     fn plans(samples: usize, world_size: usize, sizes: Sizes, from: (usize, Option<Window>)) -> Vec<Plan> {
-        let sampler = |rank| DistributedSampler::new(samples, rank, world_size).unwrap();
-        (0..world_size).map(|rank| Plan::new(sampler(rank), sizes, 0, from).unwrap()).collect()
+        let of_rank = |rank| {
+            let sampler = DistributedSampler::new(samples, rank, world_size).unwrap();
+            Plan::new(sampler, sizes, 0, from).unwrap()
+        };
+        (0..world_size).map(of_rank).collect()
     }
 
     /// Every place once; the weights of a window add up to what a mean over its samples needs.
@@ -188,15 +191,18 @@ mod tests {
         let shares: Vec<_> = (0..plan.batches()).map(|index| plan.batch(index).1).collect();
         let places: Vec<_> = shares.iter().map(|share| (share.begins_window, share.ends_window)).collect();
         assert_eq!(places, [(true, false), (false, false), (false, true), (true, false), (false, true)]);
-        assert_eq!(shares[0].weight, 8.0 / 24.0);
-        assert_eq!((shares[3].weight, shares[4].weight), (8.0 / 11.0, 4.0 / 11.0));
+        // Rank 0 has 4 of the first window's 24 samples in a batch; of the last one's 11, 4 and 2. Times two ranks.
+        let weights = [0, 3, 4].map(|index: usize| shares[index].weight);
+        let expected = [8.0 / 24.0, 8.0 / 11.0, 4.0 / 11.0];
+        assert!(weights.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-15), "{weights:?}");
     }
 
     /// Without accumulation an even batch weighs exactly 1, so that nothing is multiplied.
     #[test]
     fn a_window_of_one_batch_weighs_one() {
         let plan = &plans(16, 2, Sizes { window: 1, ..SIZES }, (0, None))[1];
-        assert!((0..2).all(|index| plan.batch(index).1.weight == 1.0));
+        let weights: Vec<u64> = (0..2).map(|index| plan.batch(index).1.weight.to_bits()).collect();
+        assert_eq!(weights, [1.0_f64.to_bits(); 2]);
     }
 
     /// Left inside a window by two ranks, gone on with by three: the window ends where it was to end.

@@ -30,10 +30,11 @@ impl<N> TrainState for Model<N> {
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
         let variables = self.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
-        let saved = from.tensors()?;
+        let file = from.tensor_file()?;
+        let saved = file.layouts();
         // Everything is compared before anything is changed.
-        let missing: Vec<_> = variables.keys().filter(|name| !saved.contains_key(*name)).map(String::as_str).collect();
-        let unknown: Vec<_> = saved.keys().filter(|name| !variables.contains_key(*name)).map(String::as_str).collect();
+        let missing: Vec<_> = variables.keys().map(String::as_str).filter(|name| !saved.contains_key(name)).collect();
+        let unknown: Vec<_> = saved.keys().copied().filter(|name| !variables.contains_key(*name)).collect();
         if !missing.is_empty() || !unknown.is_empty() {
             return Err(from.error(format!(
                 "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
@@ -42,20 +43,22 @@ impl<N> TrainState for Model<N> {
             )));
         }
         for (name, variable) in &variables {
-            let tensor = &saved[name];
-            if (tensor.size(), tensor.kind()) != (variable.size(), variable.kind()) {
+            let (size, kind) = &saved[name.as_str()];
+            if (size, *kind) != (&variable.size(), variable.kind()) {
                 return Err(from.error(format!(
                     "`{name}` is {} in the checkpoint and {} in the model",
-                    described(tensor),
-                    described(variable)
+                    described(size, *kind),
+                    described(&variable.size(), variable.kind())
                 )));
             }
         }
         let own = from.rank_tensors()?;
         tch::no_grad(|| {
+            file.read_into(&variables)?;
             for (name, mut variable) in variables {
-                let tensor = own.get(&name).filter(|own| own.size() == variable.size()).unwrap_or(&saved[&name]);
-                variable.f_copy_(tensor)?;
+                if let Some(own) = own.get(&name).filter(|own| own.size() == variable.size()) {
+                    variable.f_copy_(own)?;
+                }
             }
             Ok::<_, Error>(())
         })?;
@@ -92,8 +95,8 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-fn described(tensor: &Tensor) -> String {
-    format!("{:?} of {}", tensor.size(), kind_name(tensor.kind()))
+fn described(size: &[i64], kind: Kind) -> String {
+    format!("{size:?} of {}", kind_name(kind))
 }
 
 fn kind_name(kind: Kind) -> String {

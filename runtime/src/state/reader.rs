@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use tch::Tensor;
 
 use super::files::{rank_tensor_file, stem, tensor_file};
-use super::safetensors;
+use super::safetensors::{self, TensorFile};
 use super::writer::{FIRST_VERSION, VARIANT, VERSION};
 use crate::channel::decode;
 use crate::error::{Error, Result};
@@ -132,13 +132,22 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where there are none, or their file cannot be read.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        safetensors::read(&self.tensors_at_this_place()?)
+    }
+
+    /// The file of the named tensors at this place.
+    pub(super) fn tensor_file(&self) -> Result<TensorFile> {
+        TensorFile::open(&self.tensors_at_this_place()?)
+    }
+
+    fn tensors_at_this_place(&self) -> Result<PathBuf> {
         let path = self.place();
         let stem = stem(&path);
         self.take(stem);
         if !self.saved.tensors.contains(stem) {
             return Err(self.missing("set of tensors"));
         }
-        safetensors::read(&self.saved.directory.join(tensor_file(&path)))
+        Ok(self.saved.directory.join(tensor_file(&path)))
     }
 
     /// This rank's own named tensors at this place; none where the checkpoint has none of this rank.

@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 use trainloop_checkpoint::safetensors::{Dtype, Entry, header, read_header};
 
 use crate::c10d::aten::{byte_len, for_each_chunk};
 use crate::error::{Error, Result};
+
+/// Small enough for the cache; a multiple of every element's size.
+const PIECE: usize = 1 << 20;
 
 const DTYPES: [Dtype; 10] = [
     Dtype::Bool,
@@ -42,21 +45,69 @@ pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) ->
 
 /// All tensors of a file, on the CPU. Beside them, the bytes of the largest are in memory, not of all.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), BufReader::new(file))));
-    let (length, mut file) = open().map_err(Error::io("read", path))?;
-    let entries = read_header(&mut file, length).map_err(|reason| {
-        Error::checkpoint(format!("{} is no safetensors file that libtorch reads here: {reason}", path.display()))
-    })?;
-    let mut bytes = Vec::new();
-    let mut tensors = BTreeMap::new();
-    for Entry { name, dtype, shape, bytes: length } in entries {
-        // The header was held against the file's length, so that nothing absurd is asked for.
-        bytes.resize(length as usize, 0);
-        file.read_exact(&mut bytes).map_err(Error::io("read", path))?;
-        let kind = kind_of(dtype);
-        tensors.insert(name, Tensor::f_from_data_size(&bytes, &shape, kind)?);
+    TensorFile::open(path)?.read()
+}
+
+/// A file whose header has been read.
+pub(super) struct TensorFile {
+    path: PathBuf,
+    file: BufReader<File>,
+    entries: Vec<Entry>,
+}
+
+impl TensorFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), BufReader::new(file))));
+        let (length, mut file) = open().map_err(Error::io("read", path))?;
+        let entries = read_header(&mut file, length).map_err(|reason| {
+            Error::checkpoint(format!("{} is no safetensors file that libtorch reads here: {reason}", path.display()))
+        })?;
+        Ok(Self { path: path.to_owned(), file, entries })
     }
-    Ok(tensors)
+
+    /// Name, shape and dtype of each tensor.
+    pub(super) fn layouts(&self) -> BTreeMap<&str, (Vec<i64>, Kind)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), (entry.shape.clone(), kind_of(entry.dtype)))).collect()
+    }
+
+    /// All tensors.
+    fn read(mut self) -> Result<BTreeMap<String, Tensor>> {
+        let mut bytes = Vec::new();
+        let mut tensors = BTreeMap::new();
+        for Entry { name, dtype, shape, bytes: length } in self.entries {
+            // The header was held against the file's length, so that nothing absurd is asked for.
+            bytes.resize(length as usize, 0);
+            self.file.read_exact(&mut bytes).map_err(Error::io("read", &self.path))?;
+            tensors.insert(name, Tensor::f_from_data_size(&bytes, &shape, kind_of(dtype))?);
+        }
+        Ok(tensors)
+    }
+
+    /// Reads every tensor into that of its name, which has its layout, a piece at a time: the file passes through the cache,
+    /// and no second copy is in memory.
+    pub(super) fn read_into(mut self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        let mut buffer = vec![0; PIECE];
+        for Entry { name, dtype, shape, .. } in self.entries {
+            let kind = kind_of(dtype);
+            let Some(tensor) = tensors.get(&name).filter(|own| (own.size(), own.kind()) == (shape, kind)) else {
+                return Err(Error::checkpoint(format!("{}: nothing takes its `{name}`", self.path.display())));
+            };
+            let whole = if tensor.is_contiguous() { tensor.f_detach()? } else { tensor.f_detach()?.f_contiguous()? };
+            let whole = whole.f_view(-1)?;
+            let piece = PIECE / kind.elt_size_in_bytes();
+            for begin in (0..whole.numel()).step_by(piece) {
+                let count = piece.min(whole.numel() - begin);
+                let bytes = &mut buffer[..count * kind.elt_size_in_bytes()];
+                self.file.read_exact(bytes).map_err(Error::io("read", &self.path))?;
+                let read = Tensor::f_from_data_size(bytes, &[count as i64], kind)?;
+                whole.f_narrow(0, begin as i64, count as i64)?.f_copy_(&read)?;
+            }
+            if !tensor.is_contiguous() {
+                tch::no_grad(|| tensor.shallow_clone().f_copy_(&whole.f_view(tensor.size().as_slice())?).map(drop))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn kind_of(dtype: Dtype) -> Kind {
@@ -93,6 +144,21 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         write(&tensors, &mut |bytes| Ok(file.as_file().write_all(bytes)?)).unwrap();
         let back = read(file.path()).unwrap();
+        let into: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.zeros_like())).collect();
+        TensorFile::open(file.path()).unwrap().read_into(&into).unwrap();
+        for (name, tensor) in &into {
+            // NaN is equal to nothing.
+            assert!(name == "scalar" || *tensor == back[name], "{name}");
+        }
+        assert!(into["scalar"].double_value(&[]).is_nan());
+        assert!(!into["transposed"].is_contiguous(), "both ways are tried");
+        let large = Tensor::arange(PIECE as i64, (Kind::Float, tch::Device::Cpu));
+        let named = [("large".to_owned(), large)];
+        let other = tempfile::NamedTempFile::new().unwrap();
+        write(&named, &mut |bytes| Ok(other.as_file().write_all(bytes)?)).unwrap();
+        let found = BTreeMap::from([("large".to_owned(), named[0].1.zeros_like())]);
+        TensorFile::open(other.path()).unwrap().read_into(&found).unwrap();
+        assert_eq!(found["large"], named[0].1, "of several pieces");
         assert_eq!(back.len(), tensors.len());
         for (name, tensor) in &tensors {
             let found = &back[name];

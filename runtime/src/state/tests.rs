@@ -1,6 +1,7 @@
 //! States that go through files and come back.
 
 mod enums;
+mod format_1;
 mod names;
 mod parts;
 mod versions;
