@@ -59,6 +59,7 @@ fn the_next_checkpoint_waits_or_replaces() {
         let ended = plan.finish(&sandbox, &[]);
         ended.assert_is(&whole, &[1]);
         assert_eq!(ended.stderr, "");
+        assert!(ended.stood_still > 0.0 && whole.stood_still > 0.0);
         let committed = checkpoints(&sandbox, &plan);
         if when_busy == "Wait" {
             assert_eq!(committed, all);

@@ -144,10 +144,8 @@ mod tests {
     const SIZES: Sizes = Sizes { batch: 4, window: 3, drop_last: false };
 
     fn plans(samples: usize, world_size: usize, sizes: Sizes, from: (usize, Option<Window>)) -> Vec<Plan> {
-        let of_rank = |rank| {
-            let sampler = DistributedSampler::new(samples, rank, world_size).unwrap();
-            Plan::new(sampler, sizes, 0, from).unwrap()
-        };
+        let of_rank =
+            |rank| Plan::new(DistributedSampler::new(samples, rank, world_size).unwrap(), sizes, 0, from).unwrap();
         (0..world_size).map(of_rank).collect()
     }
 

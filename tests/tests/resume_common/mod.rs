@@ -115,11 +115,20 @@ impl Plan {
     pub(crate) fn finish(&self, sandbox: &Sandbox, faults: &[Fault]) -> Finished {
         let ended = self.end(sandbox, faults);
         assert_eq!(ended.code, Some(0), "{}: {ended:#?}", self.name);
-        let outcome = ended.json();
+        let mut outcome = ended.json();
+        // It differs from run to run.
+        let stood_still = outcome["stood_still"].take().as_f64().unwrap();
         assert_eq!(outcome["steps"], self.steps(), "{}", self.name);
         let checkpoint = PathBuf::from(outcome["latest"].as_str().unwrap());
         let traces = (0..self.ranks()).map(|rank| self.trace(sandbox, rank)).collect();
-        Finished { name: self.name.clone(), files: files(&checkpoint), traces, stderr: ended.stderr, outcome }
+        Finished {
+            name: self.name.clone(),
+            files: files(&checkpoint),
+            traces,
+            stderr: ended.stderr,
+            stood_still,
+            outcome,
+        }
     }
 
     pub(crate) fn run(&self, sandbox: &Sandbox) -> PathBuf {
@@ -142,6 +151,8 @@ pub(crate) struct Finished {
     name: String,
     pub(crate) outcome: Value,
     pub(crate) stderr: String,
+    /// Seconds that training stood still for checkpoints.
+    pub(crate) stood_still: f64,
     /// Of the last checkpoint, without its manifest.
     files: BTreeMap<PathBuf, Vec<u8>>,
     traces: Vec<Vec<Value>>,
