@@ -50,7 +50,7 @@ pub(crate) fn write_error<'a>(action: &'static str, path: &'a Path) -> impl FnOn
     move |error| trouble(action, path, &error).unwrap_or_else(|| Error::io(action, path)(error))
 }
 
-/// [`write_error`] for a failure of which only what [`Hashing::failed`] kept is left, if the disk itself is to blame.
+/// [`write_error`] for a failure of which only what [`Hashed::failed`](crate::hashed::Hashed::failed) kept is left, if the disk itself is to blame.
 pub(crate) fn disk_trouble(action: &'static str, path: &Path, failure: Failure) -> Option<Error> {
     trouble(action, path, &failure.into())
 }
@@ -158,79 +158,14 @@ pub(crate) struct Failure {
     code: Option<i32>,
 }
 
+impl From<&io::Error> for Failure {
+    fn from(error: &io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error() }
+    }
+}
+
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
         failure.code.map_or_else(|| failure.kind.into(), Self::from_raw_os_error)
-    }
-}
-
-/// Passes bytes on, and counts and hashes them on the way.
-pub(crate) struct Hashing<W> {
-    inner: W,
-    hasher: blake3::Hasher,
-    bytes: u64,
-    failed: Option<Failure>,
-}
-
-impl<W: Write> Hashing<W> {
-    pub(crate) fn new(inner: W) -> Self {
-        Self { inner, hasher: blake3::Hasher::new(), bytes: 0, failed: None }
-    }
-
-    /// Why a write failed, though whoever wrote may have wrapped or dropped the error.
-    pub(crate) fn failed(&self) -> Option<Failure> {
-        self.failed
-    }
-
-    /// The inner writer, how many bytes it took, and their checksum in hexadecimal.
-    pub(crate) fn finish(self) -> (W, u64, String) {
-        (self.inner, self.bytes, self.hasher.finalize().to_hex().to_string())
-    }
-
-    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        if let Err(error) = &result
-            && error.kind() != ErrorKind::Interrupted
-        {
-            self.failed = Some(Failure { kind: error.kind(), code: error.raw_os_error() });
-        }
-        result
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes);
-        let written = self.noted(written)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.inner.flush();
-        self.noted(flushed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_counted_and_hashed_on_their_way() {
-        let mut writer = Hashing::new(Vec::new());
-        writer.write_all(b"one ").unwrap();
-        writer.write_all(b"two").unwrap();
-        let (inner, bytes, checksum) = writer.finish();
-        assert_eq!((inner.as_slice(), bytes), (b"one two".as_slice(), 7));
-        assert_eq!(checksum, blake3::hash(b"one two").to_hex().as_str());
-    }
-
-    #[test]
-    fn a_full_disk_is_remembered() {
-        let mut writer = Hashing::new(File::options().write(true).open("/dev/full").unwrap());
-        writer.write_all(b"x").unwrap_err();
-        let error = disk_trouble("write", Path::new("model"), writer.failed().unwrap()).unwrap().to_string();
-        assert!(error.contains("the disk is full") && error.contains("last committed checkpoint is whole"), "{error}");
     }
 }

@@ -25,6 +25,7 @@ pub mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hashed;
 mod journal;
 mod layout;
 mod manifest;

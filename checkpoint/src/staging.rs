@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{
-    BUFFER, FilePoints, Hashing, Out, buffered, create_folders, disk_trouble, remove_file, sync_folder, write_error,
-};
+use crate::disk::{FilePoints, Out, buffered, create_folders, disk_trouble, remove_file, sync_folder, write_error};
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::hashed::Hashed;
 use crate::layout::{checkpoints_folder, staging_folder};
 use crate::manifest::{FileEntry, check_path};
 use crate::remote::Remote;
@@ -157,10 +156,10 @@ fn write_hashed<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(u64, String), E> {
-    let mut buffered = BufWriter::with_capacity(BUFFER, Hashing::new(file));
-    let written = write(&mut buffered);
-    let flushed = buffered.flush();
-    if let Some(failure) = buffered.get_ref().failed() {
+    let mut hashed = Hashed::new(file);
+    let written = write(&mut hashed);
+    let flushed = hashed.flush();
+    if let Some(failure) = hashed.failed() {
         if let Some(error) = disk_trouble("write", path, failure) {
             return Err(error.into());
         }
@@ -171,11 +170,9 @@ fn write_hashed<E: From<Error>>(
     }
     written?;
     flushed.map_err(write_error("write", path))?;
-    let hashing = buffered.into_inner().map_err(|error| write_error("write", path)(error.into_error()))?;
-    let (file, bytes, checksum) = hashing.finish();
     // Some file systems find out only now that there is no room.
-    file.flush_to_disk().map_err(write_error("flush", path))?;
-    Ok((bytes, checksum))
+    hashed.out().flush_to_disk().map_err(write_error("flush", path))?;
+    Ok(hashed.finish().map_err(write_error("write", path))?)
 }
 
 /// The files below `dir`, relative and sorted.
@@ -216,6 +213,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::disk::BUFFER;
     use crate::fixture::bytes;
 
     #[test]

@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Hashing, buffered};
+use crate::disk::buffered;
 use crate::error::{Error, Result, with_causes};
+use crate::hashed::Hashed;
 use crate::journal::{self, Event};
 use crate::layout::{Kind, MANIFEST, checkpoint_folder, folders};
 use crate::manifest::{FileEntry, Manifest};
@@ -35,9 +36,9 @@ pub(crate) fn verify_index(dir: &Path, index: u64) -> Result<Manifest> {
 
 fn verify_file(dir: &Path, entry: &FileEntry) -> Result<()> {
     let path = check_size(dir, entry)?;
-    let mut hashing = Hashing::new(io::sink());
-    File::open(&path).and_then(|file| io::copy(&mut buffered(file), &mut hashing)).map_err(Error::io("read", &path))?;
-    let (_, _, checksum) = hashing.finish();
+    let mut hashed = Hashed::new(io::sink());
+    let read = File::open(&path).and_then(|file| io::copy(&mut buffered(file), &mut hashed));
+    let (_, checksum) = read.and_then(|_| hashed.finish()).map_err(Error::io("read", &path))?;
     if checksum != entry.blake3 {
         let path = path.display();
         return Err(Error::checkpoint(format!("{path}: changed since it was written: its checksum does not hold")));
