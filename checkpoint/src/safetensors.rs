@@ -36,6 +36,10 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// All that libtorch reads here.
+    pub const ALL: [Self; 10] =
+        [Self::Bool, Self::U8, Self::I8, Self::I16, Self::I32, Self::I64, Self::F16, Self::BF16, Self::F32, Self::F64];
+
     /// Its name in the header.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -205,19 +209,6 @@ impl<'de> Deserialize<'de> for Described {
 mod tests {
     use super::*;
 
-    const DTYPES: [Dtype; 10] = [
-        Dtype::Bool,
-        Dtype::U8,
-        Dtype::I8,
-        Dtype::I16,
-        Dtype::I32,
-        Dtype::I64,
-        Dtype::F16,
-        Dtype::BF16,
-        Dtype::F32,
-        Dtype::F64,
-    ];
-
     fn entry(name: &str, dtype: Dtype, shape: &[i64]) -> Entry {
         let bytes = shape.iter().product::<i64>() as u64 * dtype.size();
         Entry { name: name.into(), dtype, shape: shape.to_vec(), bytes }
@@ -241,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_us_and_by_others() {
-        let mut tensors: Vec<Entry> = DTYPES.iter().map(|dtype| entry(dtype.name(), *dtype, &[2, 3])).collect();
+        let mut tensors: Vec<Entry> = Dtype::ALL.iter().map(|dtype| entry(dtype.name(), *dtype, &[2, 3])).collect();
         tensors.push(entry("scalar", Dtype::F64, &[]));
         tensors.push(entry("empty", Dtype::F32, &[0, 4]));
         tensors.push(entry("another \"empty\" ü", Dtype::I8, &[7, 0]));

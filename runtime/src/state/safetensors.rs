@@ -16,24 +16,11 @@ use crate::error::{Error, Result};
 /// Small enough for the cache; a multiple of every element's size.
 const PIECE: usize = 1 << 20;
 
-const DTYPES: [Dtype; 10] = [
-    Dtype::Bool,
-    Dtype::U8,
-    Dtype::I8,
-    Dtype::I16,
-    Dtype::I32,
-    Dtype::I64,
-    Dtype::F16,
-    Dtype::BF16,
-    Dtype::F32,
-    Dtype::F64,
-];
-
 /// Hands over the bytes of a file of named tensors, one after the other; none is copied whole.
 pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let entry = |(name, tensor): &(String, Tensor)| {
         let kind = tensor.kind();
-        let dtype = DTYPES.into_iter().find(|dtype| kind_of(*dtype) == kind).ok_or_else(|| {
+        let dtype = Dtype::ALL.into_iter().find(|dtype| kind_of(*dtype) == kind).ok_or_else(|| {
             Error::checkpoint(format!("the tensor `{name}` has dtype {kind:?}, which safetensors cannot hold"))
         })?;
         Ok(Entry { name: name.clone(), dtype, shape: tensor.size(), bytes: byte_len(tensor) as u64 })
@@ -137,7 +124,7 @@ mod tests {
             let tensor = Tensor::arange(6, (Kind::Int64, tch::Device::Cpu)).view([2, 3]).to_kind(kind_of(*dtype));
             (dtype.name().to_owned(), tensor)
         };
-        let mut tensors: Vec<(String, Tensor)> = DTYPES.iter().map(numbers).collect();
+        let mut tensors: Vec<(String, Tensor)> = Dtype::ALL.iter().map(numbers).collect();
         tensors.push(("scalar".into(), Tensor::from(f64::NAN)));
         tensors.push(("empty".into(), Tensor::zeros([0, 4], (Kind::Float, tch::Device::Cpu))));
         tensors.push(("transposed".into(), Tensor::arange(6, (Kind::Float, tch::Device::Cpu)).view([2, 3]).tr()));
