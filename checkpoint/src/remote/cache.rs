@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::place::{Objects, encoded, object_of};
+use super::place::{Objects, misfit, object_of};
 use super::transfer::{self, Missing, Transfer};
 use super::{Remote, bridge};
 use crate::disk::write_error;
@@ -52,13 +52,7 @@ impl Remote {
             return Ok(Ok((folder, manifest)));
         }
         for entry in &manifest.files {
-            let reason = match found.get(&encoded(&entry.path)) {
-                None => format!("missing, though rank {} wrote it", entry.rank),
-                Some(bytes) if *bytes != entry.bytes => {
-                    format!("{bytes} bytes, though rank {} wrote {}", entry.rank, entry.bytes)
-                }
-                Some(_) => continue,
-            };
+            let Some(reason) = misfit(found, entry) else { continue };
             return Ok(Err(format!("{}: {reason}", self.at.url_of(&object_of(index, &entry.path)))));
         }
         self.download(index, &text, &manifest).map(|whole| whole.map(|()| (folder, manifest)))

@@ -71,13 +71,7 @@ impl Remote {
             return Err(Error::checkpoint(format!("there is a checkpoint {index} at {url} already")));
         }
         for entry in &manifest.files {
-            let reason = match found.get(&encoded(&entry.path)) {
-                None => format!("missing, though rank {} wrote it", entry.rank),
-                Some(bytes) if *bytes != entry.bytes => {
-                    format!("{bytes} bytes, though rank {} wrote {}", entry.rank, entry.bytes)
-                }
-                Some(_) => continue,
-            };
+            let Some(reason) = misfit(&found, entry) else { continue };
             return Err(Error::checkpoint(format!("{url}/{}: {reason}", entry.path)));
         }
         let spoken_for: Vec<_> = writers.keys().map(|path| encoded(path)).collect();
@@ -231,4 +225,15 @@ impl Remote {
 /// A file's name as a listing has it.
 pub(super) fn encoded(path: &str) -> String {
     path.split('/').map(PathPart::from).collect::<ObjectPath>().to_string()
+}
+
+/// Why the objects that were found, with their sizes, are not what a rank wrote; `None` where they are.
+pub(super) fn misfit(found: &HashMap<String, u64>, entry: &FileEntry) -> Option<String> {
+    match found.get(&encoded(&entry.path)) {
+        None => Some(format!("missing, though rank {} wrote it", entry.rank)),
+        Some(bytes) if *bytes != entry.bytes => {
+            Some(format!("{bytes} bytes, though rank {} wrote {}", entry.rank, entry.bytes))
+        }
+        Some(_) => None,
+    }
 }
