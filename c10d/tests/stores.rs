@@ -103,6 +103,18 @@ fn contains_knows_what_is_set() {
     });
 }
 
+/// A key is there for the other handle as soon as `set` has returned, though a server may read its connections in any order.
+#[test]
+fn what_is_set_is_there_for_the_other() {
+    each(|(left, right)| {
+        for round in 0..500 {
+            let key = format!("key {round}");
+            left.set(&key, b"value").unwrap();
+            assert!(right.contains(&key).unwrap(), "{key}");
+        }
+    });
+}
+
 /// A deleted key is gone for both; deleting it again says that it was not there.
 #[test]
 fn delete_removes_a_key() {

@@ -62,12 +62,16 @@ impl Store {
         Self::new(self.inner.share(), self.kind, self.timeout.get())
     }
 
-    /// Sets `key` to `value`.
+    /// Sets `key` to `value`. Once this has returned, every handle sees it.
     ///
     /// # Errors
     /// Where the file or the server cannot be reached.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.named("Store::set", key, self.inner.set(key, value))
+        const OPERATION: &str = "Store::set";
+        self.named(OPERATION, key, self.inner.set(key, value))?;
+        // The client of a TcpStore does not wait for its server, which may read another's question before this value. The
+        // answer to a question of our own comes after it.
+        self.named(OPERATION, key, self.inner.check(key)).map(drop)
     }
 
     /// The value of `key`, waiting for it to be set, at most for this handle's timeout.
