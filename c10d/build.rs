@@ -10,7 +10,7 @@ mod cuda;
 mod version;
 
 /// And `nccl_half`, with the feature `nccl`.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "tensors",
     "store",
     "work",
@@ -21,6 +21,7 @@ const SOURCES: [&str; 11] = [
     "ddp_join",
     "aten",
     "autocast",
+    "bytes",
     "version",
 ];
 

@@ -237,12 +237,4 @@ bool deterministic_algorithms() { return at::globalContext().deterministicAlgori
 
 bool deterministic_algorithms_warn_only() { return at::globalContext().deterministicAlgorithmsWarnOnly(); }
 
-void copy_bytes(const Tensor& tensor, size_t offset, rust::Slice<uint8_t> target) {
-  TORCH_CHECK(tensor.device().is_cpu() && tensor.is_contiguous(), "the tensor is no contiguous CPU tensor");
-  const size_t bytes = tensor.nbytes();
-  TORCH_CHECK(offset <= bytes && target.size() <= bytes - offset, "the tensor has ", bytes, " bytes only");
-  if (target.empty()) return;
-  std::memcpy(target.data(), static_cast<const uint8_t*>(tensor.const_data_ptr()) + offset, target.size());
-}
-
 }  // namespace trainloop_c10d

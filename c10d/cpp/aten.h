@@ -61,7 +61,4 @@ void set_deterministic_algorithms(bool deterministic, bool warn_only);
 bool deterministic_algorithms();
 bool deterministic_algorithms_warn_only();
 
-// Copies a part of the memory of a contiguous CPU tensor.
-void copy_bytes(const Tensor& tensor, size_t offset, rust::Slice<uint8_t> target);
-
 }  // namespace trainloop_c10d

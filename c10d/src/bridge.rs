@@ -240,6 +240,11 @@ pub(crate) mod ffi {
         fn set_deterministic_algorithms(deterministic: bool, warn_only: bool) -> Result<()>;
         fn deterministic_algorithms() -> bool;
         fn deterministic_algorithms_warn_only() -> bool;
+
+        include!("bytes.h");
+
         fn copy_bytes(tensor: &Tensor, offset: usize, target: &mut [u8]) -> Result<()>;
+        fn read_bytes(tensor: &Tensor, offset: usize, file: i32) -> Result<i64>;
+        fn copy_values(target: &Tensor, source: &Tensor) -> Result<()>;
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+use crate::early::EarlyFlush;
 use crate::error::{Error, Result};
 use crate::fault::{self, Point};
 
@@ -73,6 +74,7 @@ pub(crate) struct FilePoints {
 #[derive(Debug)]
 pub(crate) struct Out {
     file: File,
+    early: EarlyFlush,
     at: FilePoints,
 }
 
@@ -80,13 +82,17 @@ impl Out {
     /// A new file; an error where there is one.
     pub(crate) fn create_new(path: &Path, at: FilePoints) -> io::Result<Self> {
         fault::operation(at.create)?;
-        Ok(Self { file: File::create_new(path)?, at })
+        Ok(Self::new(File::create_new(path)?, at))
     }
 
     /// A file that may be there already.
     pub(crate) fn open(path: &Path, at: FilePoints) -> io::Result<Self> {
         fault::operation(at.create)?;
-        Ok(Self { file: File::options().create(true).write(true).truncate(false).open(path)?, at })
+        Ok(Self::new(File::options().create(true).write(true).truncate(false).open(path)?, at))
+    }
+
+    fn new(file: File, at: FilePoints) -> Self {
+        Self { file, early: EarlyFlush::default(), at }
     }
 
     /// Drops what is behind `end`, and writes on from there.
@@ -97,8 +103,9 @@ impl Out {
     }
 
     /// What was written outlives a power failure when this returns.
-    pub(crate) fn flush_to_disk(&self) -> io::Result<()> {
+    pub(crate) fn flush_to_disk(&mut self) -> io::Result<()> {
         fault::operation(self.at.flush)?;
+        self.early.finish()?;
         self.file.sync_all()
     }
 }
@@ -109,7 +116,9 @@ impl Write for Out {
             self.file.write_all(&bytes[..bytes.len() / 2])?;
             return Err(strike.happen());
         }
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.early.wrote(&self.file, written);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

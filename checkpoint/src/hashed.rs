@@ -42,8 +42,8 @@ impl<W: Write> Hashed<W> {
     }
 
     /// Where the bytes went, once they are [flushed](Write::flush).
-    pub(crate) fn out(&self) -> &W {
-        &self.out
+    pub(crate) fn out(&mut self) -> &mut W {
+        &mut self.out
     }
 
     /// How many bytes were written, and their checksum in hexadecimal.

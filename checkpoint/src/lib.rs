@@ -19,6 +19,7 @@ mod clock;
 mod commit;
 mod delete;
 mod disk;
+mod early;
 mod error;
 #[doc(hidden)]
 pub mod fault;

@@ -11,7 +11,7 @@ mod random;
 pub use amp::{ScaleUpdate, amp_unscale, amp_update_scale};
 pub use autocast::autocast;
 pub use autograd::{clear_grad, is_grad_enabled, is_same};
-pub use bytes::{byte_len, for_each_chunk};
+pub use bytes::{byte_len, copy_values, fill_from, for_each_chunk};
 pub use foreach::{foreach_add, foreach_clamp, foreach_mul, foreach_norm};
 pub use optim::{
     AdagradStep, AdamStep, LionStep, RmsPropStep, SgdStep, foreach_lion, foreach_rmsprop, fused_adagrad, fused_adam,

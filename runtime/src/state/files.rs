@@ -9,6 +9,7 @@ use tch::{Device, Tensor};
 
 use super::reader::Parts;
 use super::{StateReader, StateWriter, TrainState, safetensors};
+use crate::c10d::aten::copy_values;
 use crate::channel::encode;
 use crate::error::{Error, Result};
 use crate::random::{Generators, GeneratorsState};
@@ -109,11 +110,11 @@ impl Prepared {
         let mut copy = |file: &str, (name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
             let fits = |spare: &Tensor| (spare.size(), spare.kind()) == (tensor.size(), tensor.kind());
             let memory = spare.remove(&(file.to_owned(), name.clone())).filter(fits);
-            let mut memory = match memory {
+            let memory = match memory {
                 Some(memory) => memory,
                 None => Tensor::f_empty(tensor.size(), (tensor.kind(), Device::Cpu))?,
             };
-            tch::no_grad(|| memory.f_copy_(&tensor).map(drop))?;
+            copy_values(&memory, &tensor)?;
             Ok((name, memory))
         };
         let copied = |(file, content): (String, Content)| {

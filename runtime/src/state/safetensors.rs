@@ -4,17 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, Tensor};
+use rustix::fs::{Advice, fadvise};
+use tch::{Device, Kind, Tensor};
 use trainloop_checkpoint::safetensors::{Dtype, Entry, header, read_header};
 
-use crate::c10d::aten::{byte_len, for_each_chunk};
+use crate::c10d::aten::{byte_len, fill_from, for_each_chunk};
 use crate::error::{Error, Result};
-
-/// Small enough for the cache; a multiple of every element's size.
-const PIECE: usize = 1 << 20;
 
 /// Hands over the bytes of a file of named tensors, one after the other; none is copied whole.
 pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
@@ -30,7 +28,7 @@ pub(super) fn write(tensors: &[(String, Tensor)], take: &mut dyn FnMut(&[u8]) ->
     tensors.iter().try_for_each(|(_, tensor)| for_each_chunk(tensor, &mut *take))
 }
 
-/// All tensors of a file, on the CPU. Beside them, the bytes of the largest are in memory, not of all.
+/// All tensors of a file, on the CPU.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     TensorFile::open(path)?.read()
 }
@@ -38,17 +36,24 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 /// A file whose header has been read.
 pub(super) struct TensorFile {
     path: PathBuf,
-    file: BufReader<File>,
+    /// At the first tensor's values.
+    file: File,
     entries: Vec<Entry>,
 }
 
 impl TensorFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), BufReader::new(file))));
-        let (length, mut file) = open().map_err(Error::io("read", path))?;
-        let entries = read_header(&mut file, length).map_err(|reason| {
+        let failed = || Error::io("read", path);
+        let file = File::open(path).map_err(failed())?;
+        let length = file.metadata().map_err(failed())?.len();
+        let mut reader = BufReader::new(&file);
+        let entries = read_header(&mut reader, length).map_err(|reason| {
             Error::checkpoint(format!("{} is no safetensors file that libtorch reads here: {reason}", path.display()))
         })?;
+        let values = reader.stream_position().map_err(failed())?;
+        (&file).seek(SeekFrom::Start(values)).map_err(failed())?;
+        // More of it at once; a file system that cannot is only slower.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
         Ok(Self { path: path.to_owned(), file, entries })
     }
 
@@ -58,40 +63,25 @@ impl TensorFile {
     }
 
     /// All tensors.
-    fn read(mut self) -> Result<BTreeMap<String, Tensor>> {
-        let mut bytes = Vec::new();
+    fn read(self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = BTreeMap::new();
-        for Entry { name, dtype, shape, bytes: length } in self.entries {
+        for Entry { name, dtype, shape, .. } in self.entries {
             // The header was held against the file's length, so that nothing absurd is asked for.
-            bytes.resize(length as usize, 0);
-            self.file.read_exact(&mut bytes).map_err(Error::io("read", &self.path))?;
-            tensors.insert(name, Tensor::f_from_data_size(&bytes, &shape, kind_of(dtype))?);
+            let tensor = Tensor::f_empty(&shape, (kind_of(dtype), Device::Cpu))?;
+            fill_from(&tensor, &self.file).map_err(Error::io("read", &self.path))?;
+            tensors.insert(name, tensor);
         }
         Ok(tensors)
     }
 
-    /// Reads every tensor into that of its name, which has its layout, a piece at a time: the file passes through the cache,
-    /// and no second copy is in memory.
-    pub(super) fn read_into(mut self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let mut buffer = vec![0; PIECE];
+    /// Reads every tensor into that of its name, which has its layout: no second copy is in memory.
+    pub(super) fn read_into(self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
         for Entry { name, dtype, shape, .. } in self.entries {
             let kind = kind_of(dtype);
             let Some(tensor) = tensors.get(&name).filter(|own| (own.size(), own.kind()) == (shape, kind)) else {
                 return Err(Error::checkpoint(format!("{}: nothing takes its `{name}`", self.path.display())));
             };
-            let whole = if tensor.is_contiguous() { tensor.f_detach()? } else { tensor.f_detach()?.f_contiguous()? };
-            let whole = whole.f_view(-1)?;
-            let piece = PIECE / kind.elt_size_in_bytes();
-            for begin in (0..whole.numel()).step_by(piece) {
-                let count = piece.min(whole.numel() - begin);
-                let bytes = &mut buffer[..count * kind.elt_size_in_bytes()];
-                self.file.read_exact(bytes).map_err(Error::io("read", &self.path))?;
-                let read = Tensor::f_from_data_size(bytes, &[count as i64], kind)?;
-                whole.f_narrow(0, begin as i64, count as i64)?.f_copy_(&read)?;
-            }
-            if !tensor.is_contiguous() {
-                tch::no_grad(|| tensor.shallow_clone().f_copy_(&whole.f_view(tensor.size().as_slice())?).map(drop))?;
-            }
+            fill_from(tensor, &self.file).map_err(Error::io("read", &self.path))?;
         }
         Ok(())
     }
@@ -139,7 +129,7 @@ mod tests {
         }
         assert!(into["scalar"].double_value(&[]).is_nan());
         assert!(!into["transposed"].is_contiguous(), "both ways are tried");
-        let large = Tensor::arange(PIECE as i64, (Kind::Float, tch::Device::Cpu));
+        let large = Tensor::arange(1 << 20, (Kind::Float, tch::Device::Cpu));
         let named = [("large".to_owned(), large)];
         let other = tempfile::NamedTempFile::new().unwrap();
         write(&named, &mut |bytes| Ok(other.as_file().write_all(bytes)?)).unwrap();
