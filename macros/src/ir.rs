@@ -169,19 +169,54 @@ pub(crate) enum Event {
     RunEnd,
     Checkpoint,
     Exception,
+    TrainStart,
+    TrainEnd,
+    EpochStart,
+    EpochEnd,
+    StepStart,
+    StepEnd,
+    BeforeBackward,
+    AfterBackward,
+    BeforeOptimizerStep,
+    ValidationStart,
+    ValidationEnd,
+    Stop,
 }
 
 impl Event {
-    pub(crate) const NAMES: [&'static str; 5] = ["report", "run_start", "run_end", "checkpoint", "exception"];
     /// Of one name, the side that is meant where none is written comes first.
-    pub(crate) const ALL: [(&'static str, Side, Self); 6] = [
+    pub(crate) const ALL: [(&'static str, Side, Self); 18] = [
         ("report", Side::Worker, Self::WorkerReport),
         ("report", Side::Driver, Self::DriverReport),
         ("run_start", Side::Driver, Self::RunStart),
         ("run_end", Side::Driver, Self::RunEnd),
         ("checkpoint", Side::Driver, Self::Checkpoint),
         ("exception", Side::Driver, Self::Exception),
+        ("train_start", Side::Worker, Self::TrainStart),
+        ("train_end", Side::Worker, Self::TrainEnd),
+        ("epoch_start", Side::Worker, Self::EpochStart),
+        ("epoch_end", Side::Worker, Self::EpochEnd),
+        ("step_start", Side::Worker, Self::StepStart),
+        ("step_end", Side::Worker, Self::StepEnd),
+        ("before_backward", Side::Worker, Self::BeforeBackward),
+        ("after_backward", Side::Worker, Self::AfterBackward),
+        ("before_optimizer_step", Side::Worker, Self::BeforeOptimizerStep),
+        ("validation_start", Side::Worker, Self::ValidationStart),
+        ("validation_end", Side::Worker, Self::ValidationEnd),
+        ("stop", Side::Worker, Self::Stop),
     ];
+
+    /// Each name once.
+    pub(crate) fn names() -> Vec<&'static str> {
+        let mut names: Vec<_> = Self::ALL.iter().map(|(name, ..)| *name).collect();
+        names.dedup();
+        names
+    }
+
+    /// The names of those that fire there.
+    pub(crate) fn names_on(side: Side) -> Vec<&'static str> {
+        Self::ALL.iter().filter(|(_, fires, _)| *fires == side).map(|(name, ..)| *name).collect()
+    }
 }
 
 /// Where a callback runs.

@@ -80,12 +80,12 @@ pub fn train_loop(args: TokenStream, item: TokenStream) -> TokenStream {
 /// The function's parameters say by their types what it wants of the event, in any order; it returns nothing, or a
 /// `Result<(), E>` with any error, which ends the run. It stays as it is written and can be called in a test.
 ///
-/// The events are `report`, `run_start`, `run_end`, `checkpoint` and `exception`; the module
-/// [`callback`](../trainloop/callback/index.html) has the table of what each one has, and when it fires.
+/// The module [`callback`](../trainloop/callback/index.html) has the table of the events: what each one has, and when it
+/// fires.
 ///
 /// | option | values | without it |
 /// |---|---|---|
-/// | `on` | `worker`, `driver`, `rank_zero` (the worker of rank 0) | `worker` for `report`, `driver` for the others, which fire there alone |
+/// | `on` | `worker`, `driver`, `rank_zero` (the worker of rank 0) | `worker` for `report`; the others fire on one side alone |
 /// | `order` | an `i64`; a lower one runs first, and of the same, by file and line | `0` |
 /// | `only` | the one train loop for which it runs | every loop with its metrics |
 /// | `crate` | the path of `trainloop`, where it has another name | `::trainloop` |

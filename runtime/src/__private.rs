@@ -16,8 +16,9 @@ pub use std::{concat, file, line, module_path, stringify};
 pub use inventory;
 
 pub use crate::callback::{
-    Callback, CallbackReturn, Event, MetricsType, Offer, checkpoint, driver_report, exception, run_end, run_start,
-    worker_report,
+    Callback, CallbackReturn, Event, MetricsType, Offer, after_backward, before_backward, before_optimizer_step,
+    checkpoint, driver_report, epoch_end, epoch_start, exception, run_end, run_start, step_end, step_start, stop,
+    train_end, train_start, validation_end, validation_start, worker_report,
 };
 pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;

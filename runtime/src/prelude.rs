@@ -1,7 +1,9 @@
 //! What a train loop uses: `use trainloop::prelude::*;`. Serde's derives are not in it.
 
 pub use crate::c10d::ReduceOp;
-pub use crate::callback::{CheckpointInfo, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
+pub use crate::callback::{
+    CheckpointInfo, Control, EarlyStopping, EpochInfo, Reduced, Report, RunEnd, RunInfo, WorkerInfo,
+};
 pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};
 pub use crate::data::{Batch, DataLoader, Dataset};

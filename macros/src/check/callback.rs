@@ -21,7 +21,7 @@ pub(crate) fn callback(args: TokenStream, function: &Function, report: &mut Repo
         event(&name, side, &options, report)
     } else {
         let span = if is_empty { Span::call_site() } else { options.span() };
-        let events = Event::NAMES.map(|name| format!("`{name}`")).join(", ");
+        let events = quoted(&Event::names());
         report.at_span(
             span,
             format!("`#[callback]` begins with an event: write `#[callback(report)]` (there is: {events})"),
@@ -69,7 +69,7 @@ fn event(name: &syn::Ident, side: Option<Side>, options: &Options, report: &mut 
     let written = name.to_string();
     let sides: Vec<_> = Event::ALL.iter().filter(|(name, ..)| *name == written).collect();
     let Some((_, first, _)) = sides.first() else {
-        report.at(name, format!("there is no event `{written}`{}", suggestion(&written, &Event::NAMES)));
+        report.at(name, format!("there is no event `{written}`{}", suggestion(&written, &Event::names())));
         return None;
     };
     let side = match side {
@@ -81,12 +81,21 @@ fn event(name: &syn::Ident, side: Option<Side>, options: &Options, report: &mut 
     if found.is_none()
         && let Some(on) = options.value("on", report)
     {
+        let (fires, other) = match side {
+            Side::Driver => ("a worker", "the driver"),
+            Side::Worker | Side::RankZero => ("the driver", "a worker"),
+        };
+        let there = quoted(&Event::names_on(side));
         report.at(
             on,
-            format!("the event `{written}` fires in the driver; remove this option (in a worker there is: `report`)"),
+            format!("the event `{written}` fires in {fires}; remove this option (in {other} there is: {there})"),
         );
     }
     found
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Both would borrow the one report that is there, and one of them mutably.

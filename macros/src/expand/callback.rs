@@ -25,14 +25,7 @@ pub(crate) fn callback(args: TokenStream, item: &TokenStream) -> TokenStream {
 
 fn entry(callback: &Callback) -> TokenStream {
     let Callback { krate, name, event, rank_zero, parameters, output, order, only } = callback;
-    let (event, module) = match event {
-        Event::WorkerReport => (quote!(WorkerReport), quote!(worker_report)),
-        Event::DriverReport => (quote!(DriverReport), quote!(driver_report)),
-        Event::RunStart => (quote!(RunStart), quote!(run_start)),
-        Event::RunEnd => (quote!(RunEnd), quote!(run_end)),
-        Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
-        Event::Exception => (quote!(Exception), quote!(exception)),
-    };
+    let (event, module) = names(*event);
     let locals: Vec<_> = (0..parameters.len()).map(|index| format_ident!("__{index}")).collect();
     // Each value lies at the type that the user wrote, so that one that the event does not have is marked there.
     let values = parameters.iter().zip(&locals).map(|(ty, local)| {
@@ -74,5 +67,29 @@ fn entry(callback: &Callback) -> TokenStream {
                 )#rank_zero #order #only
             }
         };
+    }
+}
+
+/// The event's variant in `trainloop::callback::Event`, and the module with its `Has`.
+fn names(event: Event) -> (TokenStream, TokenStream) {
+    match event {
+        Event::WorkerReport => (quote!(WorkerReport), quote!(worker_report)),
+        Event::DriverReport => (quote!(DriverReport), quote!(driver_report)),
+        Event::RunStart => (quote!(RunStart), quote!(run_start)),
+        Event::RunEnd => (quote!(RunEnd), quote!(run_end)),
+        Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
+        Event::Exception => (quote!(Exception), quote!(exception)),
+        Event::TrainStart => (quote!(TrainStart), quote!(train_start)),
+        Event::TrainEnd => (quote!(TrainEnd), quote!(train_end)),
+        Event::EpochStart => (quote!(EpochStart), quote!(epoch_start)),
+        Event::EpochEnd => (quote!(EpochEnd), quote!(epoch_end)),
+        Event::StepStart => (quote!(StepStart), quote!(step_start)),
+        Event::StepEnd => (quote!(StepEnd), quote!(step_end)),
+        Event::BeforeBackward => (quote!(BeforeBackward), quote!(before_backward)),
+        Event::AfterBackward => (quote!(AfterBackward), quote!(after_backward)),
+        Event::BeforeOptimizerStep => (quote!(BeforeOptimizerStep), quote!(before_optimizer_step)),
+        Event::ValidationStart => (quote!(ValidationStart), quote!(validation_start)),
+        Event::ValidationEnd => (quote!(ValidationEnd), quote!(validation_end)),
+        Event::Stop => (quote!(Stop), quote!(stop)),
     }
 }

@@ -1,7 +1,7 @@
 //! Which parameters each event has. Generated code asks the event's `Has` for each parameter's type, so that one that the
 //! event does not have is marked where it is written.
 
-use super::{CheckpointInfo, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
+use super::{CheckpointInfo, Control, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
 use crate::metric::{Metrics, Ranks};
 use crate::trainer::RunFailure;
 
@@ -19,7 +19,7 @@ macro_rules! has {
     };
 }
 
-has! { worker_report: [&'e WorkerInfo], for M: [&'e mut Report<M>, &'e Report<M>] }
+has! { worker_report: [&'e WorkerInfo, &'e Control], for M: [&'e mut Report<M>, &'e Report<M>] }
 
 #[doc(hidden)]
 pub mod worker_report {
@@ -29,7 +29,7 @@ pub mod worker_report {
     #[diagnostic::on_unimplemented(
         message = "the event `report` has no `{Self}` in a worker",
         label = "this event does not have it",
-        note = "a callback with `#[callback(report)]` takes any of `&mut Report<M>`, `&WorkerInfo`",
+        note = "a callback with `#[callback(report)]` takes any of `&mut Report<M>`, `&Control`, `&WorkerInfo`",
         note = "for all ranks' metrics, once in the driver: `#[callback(report, on = driver)]`"
     )]
     pub trait Has<'e>: Parameter<'e> {

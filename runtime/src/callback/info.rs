@@ -32,6 +32,16 @@ pub struct WorkerInfo {
     pub steps: u64,
 }
 
+/// The epoch that a loader is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EpochInfo {
+    /// Its number, as the loop gave it to the loader.
+    pub epoch: u64,
+    /// How many batches it has on each rank.
+    pub batches: u64,
+}
+
 /// A checkpoint that has just been committed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -37,11 +37,21 @@
 //!
 //! | event | where | fires | parameters |
 //! |---|---|---|---|
-//! | `report` | worker | at `ctx.report` and `ctx.report_with`, before the report is sent | `&mut Report<M>` (or `&Report<M>`), `&WorkerInfo` |
+//! | `report` | worker | at `ctx.report` and `ctx.report_with`, before the report is sent | `&mut Report<M>` (or `&Report<M>`), `&Control`, `&WorkerInfo` |
 //! | `report`, `on = driver` | driver | once all ranks have made the report, before a checkpoint that comes with it is committed | `&Ranks<M>`, `&Reduced<M>`, `&RunInfo` |
 //! | `run_start` | driver | in `fit`, before the first worker starts | `&RunInfo` |
 //! | `checkpoint` | driver | when a checkpoint is committed, by `ctx.report_with` or `ctx.step` | `&CheckpointInfo`, `Option<&Reduced<M>>` (the report that it came with), `&RunInfo` |
 //! | `exception` | driver | after a rank's failure, when no worker is left, before a restart or the end | `&RunFailure`, `&RunInfo` |
+//! | `train_start` | worker | before the loop is called | `&Control`, `&WorkerInfo` |
+//! | `epoch_start` | worker | at `loader.epoch(…)` of a loader that the context has prepared; also for the rest of an epoch that the run goes on with | `&EpochInfo`, `&Control`, `&WorkerInfo` |
+//! | `step_start` | worker | as that loader hands out a batch | `&EpochInfo`, `&Control`, `&WorkerInfo` |
+//! | `before_backward`, `after_backward` | worker | around the pass backward in an optimizer's `backward` and `backward_step` | `&Tensor` (the loss, before it is weighted), `&Control`, `&WorkerInfo` |
+//! | `before_optimizer_step` | worker | in an optimizer's `step`, and at the end of a window in `backward_step` | `&Control`, `&WorkerInfo` |
+//! | `step_end` | worker | at `ctx.step`, which counts the step first, before the ranks agree on a checkpoint or a stop | `&Control`, `&WorkerInfo` |
+//! | `epoch_end` | worker | when the epoch's last batch has been handed out and the next is asked for; not where the loop breaks off | `&EpochInfo`, `&Control`, `&WorkerInfo` |
+//! | `validation_start`, `validation_end` | worker | around what `ctx.validate` runs, inside of which no event but `report` fires in the worker | `&Control`, `&WorkerInfo` |
+//! | `stop` | worker | when the ranks have agreed to stop, for a signal or a [`request_stop`](Control::request_stop) | `&WorkerInfo` |
+//! | `train_end` | worker | when the loop has returned without an error | `&Control`, `&WorkerInfo` |
 //! | `run_end` | driver | last, however the run ended | `&RunEnd`, `Option<&Reduced<M>>` (the last report), `&RunInfo` |
 //!
 //! # Which callbacks run
@@ -58,16 +68,26 @@
 //! rank, and both name the callback with its file and line. In `exception`, and in the `run_end` of a run that failed, it is
 //! printed as a warning: the run's own error is the one that counts.
 
+mod control;
+mod early_stopping;
 mod event;
 mod extract;
 mod info;
 mod registry;
 mod report;
+mod worker_event;
 
+pub use control::Control;
+pub use early_stopping::{EarlyStopping, EarlyStoppingBuilder, StopReason};
 pub use event::{checkpoint, driver_report, exception, run_end, run_start, worker_report};
 pub use extract::{CallbackReturn, Offer, Parameter};
-pub use info::{CheckpointInfo, RunEnd, RunInfo, WorkerInfo};
+pub use info::{CheckpointInfo, EpochInfo, RunEnd, RunInfo, WorkerInfo};
 pub use registry::{Callback, Event, MetricsType};
 pub use report::{Reduced, Report};
+pub use worker_event::{
+    after_backward, before_backward, before_optimizer_step, epoch_end, epoch_start, step_end, step_start, stop,
+    train_end, train_start, validation_end, validation_start,
+};
 
+pub(crate) use early_stopping::EarlyStoppingState;
 pub(crate) use registry::{Callbacks, check, described};

@@ -25,6 +25,30 @@ pub enum Event {
     Checkpoint,
     /// `exception`.
     Exception,
+    /// `train_start`.
+    TrainStart,
+    /// `train_end`.
+    TrainEnd,
+    /// `epoch_start`.
+    EpochStart,
+    /// `epoch_end`.
+    EpochEnd,
+    /// `step_start`.
+    StepStart,
+    /// `step_end`.
+    StepEnd,
+    /// `before_backward`.
+    BeforeBackward,
+    /// `after_backward`.
+    AfterBackward,
+    /// `before_optimizer_step`.
+    BeforeOptimizerStep,
+    /// `validation_start`.
+    ValidationStart,
+    /// `validation_end`.
+    ValidationEnd,
+    /// `stop`.
+    Stop,
 }
 
 /// A loop's metrics as a value.
@@ -189,6 +213,11 @@ impl Callbacks {
 
     fn on(&self, event: Event) -> impl Iterator<Item = &'static Callback> {
         self.0.iter().copied().filter(move |callback| callback.event == event)
+    }
+
+    /// True where there is one on `event`.
+    pub(crate) fn has(&self, event: Event) -> bool {
+        self.on(event).next().is_some()
     }
 
     /// Runs those on `event`, up to the first that fails.

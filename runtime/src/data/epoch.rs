@@ -11,8 +11,10 @@ use super::batch::Batch;
 use super::dataset::{Dataset, fetch};
 use super::loader::{OnProgress, Position};
 use super::plan::Plan;
+use crate::callback::Event;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
+use crate::worker::Hooks;
 
 /// The batches of one epoch: an iterator over `Result<Batch<…>>`. After an error it ends.
 pub struct Epoch<D: Dataset> {
@@ -22,9 +24,17 @@ pub struct Epoch<D: Dataset> {
     next: u64,
     threads: Option<Threads<D::Batch>>,
     weight: LossWeight,
-    on_progress: Option<OnProgress>,
+    told: Told,
     position: Rc<Cell<Position>>,
-    failed: bool,
+    /// By its last batch or an error.
+    ended: bool,
+}
+
+/// Who is told how the epoch goes.
+pub(super) struct Told {
+    pub(super) on_progress: Option<OnProgress>,
+    /// In a train loop's own epoch, not in a validation's.
+    pub(super) hooks: Option<Rc<Hooks>>,
 }
 
 /// Threads that read batches ahead. Dropping it closes the jobs' channel, at which they end by themselves.
@@ -44,12 +54,12 @@ impl<D: Dataset> Epoch<D> {
         workers: usize,
         prefetch: usize,
         weight: LossWeight,
-        on_progress: Option<OnProgress>,
+        told: Told,
         position: Rc<Cell<Position>>,
     ) -> Result<Self> {
         let workers = workers.min(plan.batches() as usize);
         let threads = (workers > 0).then(|| Threads::start(&dataset, workers)).transpose()?;
-        let mut epoch = Self { dataset, plan, next: 0, threads, weight, on_progress, position, failed: false };
+        let mut epoch = Self { dataset, plan, next: 0, threads, weight, told, position, ended: false };
         for _ in 0..workers * prefetch {
             epoch.ask();
         }
@@ -60,6 +70,10 @@ impl<D: Dataset> Epoch<D> {
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.plan.batches() - self.next
+    }
+
+    fn fire(&self, event: Event) -> Result<()> {
+        self.told.hooks.as_ref().map_or(Ok(()), |hooks| hooks.fire(event))
     }
 
     /// Gives the threads one more batch to read.
@@ -128,14 +142,18 @@ impl<D: Dataset> Iterator for Epoch<D> {
     type Item = Result<Batch<D::Batch>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || self.next == self.plan.batches() {
+        if self.ended {
             return None;
+        }
+        if self.next == self.plan.batches() {
+            self.ended = true;
+            return self.fire(Event::EpochEnd).err().map(Err);
         }
         let (samples, share) = self.plan.batch(self.next);
         let data = match self.read(&samples) {
             Ok(data) => data,
             Err(error) => {
-                self.failed = true;
+                self.ended = true;
                 return Some(Err(error));
             }
         };
@@ -144,8 +162,12 @@ impl<D: Dataset> Iterator for Epoch<D> {
         self.position.set(Position { samples, window, ..self.position.get() });
         self.next += 1;
         self.weight.set(share.moment());
-        if let Some(on_progress) = &self.on_progress {
+        if let Some(on_progress) = &self.told.on_progress {
             on_progress(self.next, self.plan.batches());
+        }
+        if let Err(error) = self.fire(Event::StepStart) {
+            self.ended = true;
+            return Some(Err(error));
         }
         Some(Ok(Batch::new(data, share)))
     }

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
-use super::epoch::Epoch;
+use super::epoch::{Epoch, Told};
 use super::plan::{Plan, Sizes, Window};
 use super::sampler::{DistributedSampler, Fingerprint, Tail};
+use crate::callback::EpochInfo;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
 
@@ -109,12 +110,17 @@ impl<D: Dataset> DataLoader<D> {
     /// holds it, can be lent while it runs. A batch that it has given counts as consumed.
     ///
     /// # Errors
-    /// Where libtorch cannot make the permutation, or a thread cannot be started.
+    /// Where libtorch cannot make the permutation, or a thread cannot be started; those of a callback on `epoch_start`.
     pub fn epoch(&self, epoch: u64) -> Result<Epoch<D>> {
         // A place is good for one epoch, once: a loop that goes on with another begins that one from its beginning.
         let resumed = self.resume.take().filter(|position| position.epoch == epoch);
         let Position { samples, window, .. } = resumed.unwrap_or_default();
         self.position.set(Position { epoch, samples, window });
+        let info = EpochInfo { epoch, batches: self.batches() };
+        let hooks = match self.weight.hooks() {
+            Some(hooks) if hooks.begin_epoch(info)? => Some(Rc::clone(hooks)),
+            _ => None,
+        };
         let plan = Plan::new(self.sampler.clone(), self.sizes, epoch, (samples, window))?;
         Epoch::start(
             self.dataset.clone(),
@@ -122,7 +128,7 @@ impl<D: Dataset> DataLoader<D> {
             self.workers,
             self.prefetch,
             self.weight.clone(),
-            self.on_progress.clone(),
+            Told { on_progress: self.on_progress.clone(), hooks },
             Rc::clone(&self.position),
         )
     }

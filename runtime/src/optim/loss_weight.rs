@@ -1,11 +1,14 @@
 //! The weight of one rank's share of an uneven global batch, or of a window of batches.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 
 use tch::Tensor;
 
+use crate::callback::Event;
 use crate::error::Result;
+use crate::worker::Hooks;
 
 /// How much the loss of the current batch counts in the mean over ranks and over the window of accumulation.
 ///
@@ -16,8 +19,17 @@ use crate::error::Result;
 ///
 /// It is a shared cell: the loader sets it as it hands out a batch, [`Optimizer::backward`](super::Optimizer::backward)
 /// reads it. It is 1 where nobody sets it.
-#[derive(Debug, Clone, Default)]
-pub struct LossWeight(Rc<Cell<Moment>>);
+///
+/// Whoever shares it, loader, model and optimizer, also shares the way to the worker's callbacks.
+#[derive(Clone, Default)]
+pub struct LossWeight(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    moment: Cell<Moment>,
+    /// Set by the context of a train loop.
+    hooks: Option<Rc<Hooks>>,
+}
 
 /// What the loader says of the batch that it has handed out last.
 #[derive(Debug, Clone, Copy)]
@@ -43,18 +55,50 @@ impl LossWeight {
     }
 
     pub(crate) fn moment(&self) -> Moment {
-        self.0.get()
+        self.0.moment.get()
     }
 
     pub(crate) fn set(&self, moment: Moment) {
-        self.0.set(moment);
+        self.0.moment.set(moment);
+    }
+
+    /// One whose sharers tell these hooks of what they do.
+    pub(crate) fn with_hooks(hooks: Rc<Hooks>) -> Self {
+        let shared = Shared { moment: Cell::default(), hooks: Some(hooks) };
+        Self(Rc::new(shared))
+    }
+
+    pub(crate) fn hooks(&self) -> Option<&Rc<Hooks>> {
+        self.0.hooks.as_ref()
+    }
+
+    /// Tells the callbacks, if there are any.
+    pub(crate) fn fire(&self, event: Event) -> Result<()> {
+        self.hooks().map_or(Ok(()), |hooks| hooks.fire(event))
+    }
+
+    fn fire_with(&self, event: Event, loss: &Tensor) -> Result<()> {
+        self.hooks().map_or(Ok(()), |hooks| hooks.fire_with(event, loss))
+    }
+
+    /// The pass backward from the weighted loss, and its events.
+    pub(super) fn backward(&self, loss: &Tensor) -> Result<()> {
+        self.fire_with(Event::BeforeBackward, loss)?;
+        self.apply(loss)?.f_backward()?;
+        self.fire_with(Event::AfterBackward, loss)
     }
 
     /// The weighted loss; the loss itself where the weight is 1, so that an even batch costs and rounds nothing.
     #[allow(clippy::float_cmp, reason = "only exactly 1 changes nothing")]
-    pub(super) fn apply(&self, loss: &Tensor) -> Result<Tensor> {
+    fn apply(&self, loss: &Tensor) -> Result<Tensor> {
         let weight = self.get();
         Ok(if weight == 1.0 { loss.shallow_clone() } else { loss.f_mul_scalar(weight)? })
+    }
+}
+
+impl fmt::Debug for LossWeight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LossWeight").field(&self.moment()).finish()
     }
 }
 

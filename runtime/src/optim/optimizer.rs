@@ -11,6 +11,7 @@ use super::group::{Group, Parameter};
 use super::loss_weight::LossWeight;
 use super::rule::{Options, Rule, at_least_zero};
 use crate::c10d::{ProcessGroup, aten};
+use crate::callback::Event;
 use crate::error::{Error, Result};
 
 /// An optimizer that steps by the rule `R`, on libtorch's fused kernels, or its operations over whole lists where it has no
@@ -40,10 +41,9 @@ impl<R: Rule> Optimizer<R> {
     /// [`LossWeight`] of the model, which is 1 unless a loader has handed out an uneven share.
     ///
     /// # Errors
-    /// libtorch's, where the loss is not a scalar or has no graph; with several workers also a failed all-reduce.
+    /// libtorch's, where the loss is not a scalar or has no graph; with several workers also a failed all-reduce; those of a callback.
     pub fn backward(&self, loss: &Tensor) -> Result<()> {
-        self.loss_weight.apply(loss)?.f_backward()?;
-        Ok(())
+        self.loss_weight.backward(loss)
     }
 
     /// [`zero_grad`](Self::zero_grad), [`backward`](Self::backward), [`step`](Self::step). Where the loader
@@ -77,6 +77,7 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// [`Error::Optimizer`] where a gradient is sparse; libtorch's, where a gradient does not fit its parameter.
     pub fn step(&mut self) -> Result<()> {
+        self.loss_weight.fire(Event::BeforeOptimizerStep)?;
         self.groups.iter_mut().try_for_each(Group::step)
     }
 

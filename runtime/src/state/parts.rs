@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 use super::{StateReader, StateWriter, TrainState};
+use crate::callback::{EarlyStopping, EarlyStoppingState};
 use crate::data::{DataLoader, Dataset};
 use crate::error::{Error, Result};
 use crate::optim::buffers;
@@ -192,6 +193,17 @@ impl TrainState for PlateauScheduler {
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
         let state: PlateauState = from.value()?;
+        self.load_state(&state).map_err(|error| from.error(error))
+    }
+}
+
+impl TrainState for EarlyStopping {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.state)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let state: EarlyStoppingState = from.value()?;
         self.load_state(&state).map_err(|error| from.error(error))
     }
 }

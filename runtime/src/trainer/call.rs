@@ -49,8 +49,7 @@ pub fn run<L: TrainLoop, M>(
     let config = seat.config()?;
     let mut ctx = Context::new(seat);
     let beside = ctx.beside();
-    let output = call(&mut ctx, config, beside)?;
-    ctx.finish()?;
+    let output = ctx.run(|ctx| call(ctx, config, beside))?;
     Ok(output.encode("write the loop's return value")?)
 }
 

@@ -1,6 +1,6 @@
 //! When the ranks ask each other whether one of them wishes something, so that all act on it at one step.
 //!
-//! Asking is an all-reduce of three numbers, some 0.1 ms on one machine. It is done about every tenth of a second: rank 0
+//! Asking is an all-reduce of four numbers, some 0.1 ms on one machine. It is done about every tenth of a second: rank 0
 //! measures the steps and sets the distance to the next question, which travels with the answer, so that all ranks ask at
 //! the same step.
 
@@ -20,6 +20,8 @@ pub(super) struct Wish {
     pub(super) stop: bool,
     /// A checkpoint.
     pub(super) save: bool,
+    /// The loop's own end.
+    pub(super) finish: bool,
 }
 
 /// One rank's side of the asking.
@@ -44,18 +46,19 @@ impl Agreement {
         &mut self,
         wish: impl FnOnce() -> Wish,
         rank: usize,
-        all_reduce: impl FnOnce([i64; 3], ReduceOp) -> Result<[i64; 3]>,
+        all_reduce: impl FnOnce([i64; 4], ReduceOp) -> Result<[i64; 4]>,
     ) -> Result<Wish> {
         self.left -= 1;
         if self.left > 0 {
             return Ok(Wish::default());
         }
         let proposal = if rank == 0 { self.proposal(Instant::now()) } else { 0 };
-        let Wish { stop, save } = wish();
-        let [stop, save, interval] = all_reduce([i64::from(stop), i64::from(save), proposal], ReduceOp::Max)?;
+        let Wish { stop, save, finish } = wish();
+        let [stop, save, finish, interval] =
+            all_reduce([stop.into(), save.into(), finish.into(), proposal], ReduceOp::Max)?;
         self.interval = interval.max(1);
         self.left = self.interval;
-        Ok(Wish { stop: stop != 0, save: save != 0 })
+        Ok(Wish { stop: stop != 0, save: save != 0, finish: finish != 0 })
     }
 
     /// So many steps as fit into the interval, by the pace since the last question.
@@ -77,12 +80,12 @@ mod tests {
     #[test]
     fn ranks_ask_at_the_same_steps_and_hear_each_other() {
         let mut ranks = [Agreement::default(), Agreement::default()];
-        let mut heard = None;
+        let (mut heard, mut finish) = (None, None);
         for step in 0..1000 {
             let mut sent = Vec::new();
             for (rank, agreement) in ranks.iter_mut().enumerate() {
                 let mut copy = Agreement { left: agreement.left, interval: agreement.interval, asked: agreement.asked };
-                let wish = || Wish { stop: rank == 1 && step >= 500, save: false };
+                let wish = || Wish { stop: rank == 1 && step >= 500, finish: rank == 0 && step >= 300, save: false };
                 copy.step(wish, rank, |values, _| {
                     sent.push(values);
                     Ok(values)
@@ -90,14 +93,18 @@ mod tests {
                 .unwrap();
             }
             assert!(sent.is_empty() || sent.len() == 2, "one rank asked alone at step {step}");
-            let combined = [0, 1, 2].map(|place| sent.iter().map(|values| values[place]).max().unwrap_or(0));
+            let combined = [0, 1, 2, 3].map(|place| sent.iter().map(|values| values[place]).max().unwrap_or(0));
             let answers =
                 ranks.each_mut().map(|agreement| agreement.step(Wish::default, 0, |_, _| Ok(combined)).unwrap());
             assert_eq!(answers[0], answers[1]);
             if answers[0].stop && heard.is_none() {
                 heard = Some(step);
             }
+            if answers[0].finish && finish.is_none() {
+                finish = Some(step);
+            }
         }
         assert!(heard.is_some_and(|step| step >= 500), "{heard:?}");
+        assert!(finish.is_some_and(|step| step >= 300), "{finish:?}");
     }
 }

@@ -12,13 +12,14 @@ use tch::nn::Path;
 
 use super::agreement::Agreement;
 use super::collective::AllReduce;
+use super::hooks::Hooks;
 use super::saver::Saver;
 use super::seat::{Seat, SeatParts};
 use super::source::CheckpointSource;
 use crate::c10d::{ProcessGroup, ReduceOp};
-use crate::callback::{Event, Offer, Report, WorkerInfo};
+use crate::callback::{Event, Report};
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
-use crate::error::Result;
+use crate::error::{BoxError, Result};
 use crate::metric::Metrics;
 use crate::optim::LossWeight;
 use crate::strategy::{Model, ModelOptions};
@@ -40,22 +41,29 @@ pub struct Context<M = ()> {
     /// An asynchronous checkpoint's answer said so.
     stop_at_next: bool,
     can_stop: bool,
+    /// The ranks have agreed that the loop is to end itself.
+    should_stop: bool,
+    hooks: Rc<Hooks>,
     metrics: PhantomData<fn(M)>,
 }
 
 impl<M> Context<M> {
     pub(crate) fn new(seat: Seat) -> Self {
         let parts = seat.parts;
+        let steps = Rc::default();
+        let hooks = Rc::new(Hooks::new(&parts, Rc::clone(&steps)));
         Self {
-            weight: LossWeight::default(),
+            weight: LossWeight::with_hooks(Rc::clone(&hooks)),
             reports: parts.reports,
-            steps: Rc::default(),
+            steps,
             next_checkpoint: parts.next_checkpoint,
             agreement: Agreement::default(),
             last_save: Instant::now(),
             saver: Saver::new(Rc::clone(&parts.link), parts.checkpoints.clone(), parts.rank, parts.when_busy),
             stop_at_next: false,
             can_stop: false,
+            should_stop: false,
+            hooks,
             metrics: PhantomData,
             parts,
         }
@@ -187,6 +195,46 @@ impl<M> Context<M> {
         value.all_reduce(self.process_group(), op, self.parts.device)
     }
 
+    /// Runs a validation, without gradients: loaders and losses inside are not the training's, so that the events of epochs
+    /// and steps do not fire, and those of `validation_start` and `validation_end` do. Collective where the closure is.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<D: Dataset<Batch = (tch::Tensor, tch::Tensor)>>(
+    /// #     ctx: &mut Context, held_out: DataLoader<D>, model: Model<tch::nn::Linear>,
+    /// # ) -> Result<()> {
+    /// let accuracy = ctx.validate(|ctx| {
+    ///     let (mut right, mut samples) = (0.0, 0.0);
+    ///     for batch in held_out.epoch(0)? {
+    ///         let batch = batch?;
+    ///         let (inputs, labels) = &*batch;
+    ///         let outputs = model.call(|net| inputs.apply(net))?;
+    ///         right += outputs.argmax(-1, false).eq_tensor(labels).sum(None).double_value(&[]);
+    ///         samples += labels.size()[0] as f64;
+    ///     }
+    ///     let [right, samples] = ctx.all_reduce([right, samples], ReduceOp::Sum)?;
+    ///     Ok(right / samples)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's, and those of a callback.
+    pub fn validate<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let hooks = Rc::clone(&self.hooks);
+        hooks.validate(|| tch::no_grad(|| run(self)))
+    }
+
+    /// Runs the loop's body between its first event and its last.
+    pub(crate) fn run<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T, BoxError>) -> Result<T, BoxError> {
+        self.hooks.fire(Event::TrainStart)?;
+        let output = body(self)?;
+        self.finish()?;
+        self.hooks.fire(Event::TrainEnd)?;
+        Ok(output)
+    }
+
     /// Runs a closure on rank 0 alone, with a view that can look but not take part: a report or a collective inside would
     /// be one that the other ranks never make, so the borrow checker refuses it.
     ///
@@ -214,13 +262,7 @@ impl<M: Metrics> Context<M> {
     /// The metrics of the next report as the callbacks leave them, encoded.
     fn encode_report(&self, metrics: M, is_checkpoint: bool) -> Result<Vec<u8>> {
         let mut report = Report::new(metrics, self.reports, self.parts.rank, is_checkpoint);
-        let worker = WorkerInfo {
-            rank: self.parts.rank,
-            world_size: self.parts.world_size,
-            run_name: self.parts.run_name.clone(),
-            steps: self.steps.get(),
-        };
-        self.parts.callbacks.run(Event::WorkerReport, Offer::new(&[&worker]).with_report(&mut report))?;
+        self.hooks.report(&mut report)?;
         report.metrics().encode("write the metrics of a report")
     }
 

@@ -5,6 +5,7 @@ mod channel_link;
 mod collective;
 mod context;
 mod entry;
+mod hooks;
 mod link;
 mod saver;
 mod seat;
@@ -16,6 +17,7 @@ pub use seat::Seat;
 pub use source::{CheckpointSource, Files};
 
 pub(crate) use entry::{enter, invitation};
+pub(crate) use hooks::Hooks;
 pub(crate) use link::{Answer, HandIn, Link};
 pub(crate) use seat::SeatParts;
 

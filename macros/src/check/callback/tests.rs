@@ -21,6 +21,8 @@ fn every_event_and_option_is_taken() {
         "run_end, on = driver",
         "checkpoint",
         "exception",
+        "step_end",
+        "validation_end, on = rank_zero",
     ] {
         assert_eq!(mistakes(args, "fn note(a: &A, b: &mut B) {}"), Vec::<String>::new(), "{args}");
     }
@@ -28,22 +30,27 @@ fn every_event_and_option_is_taken() {
 
 #[test]
 fn what_is_wrong_is_told() {
-    let events = "(there is: `report`, `run_start`, `run_end`, `checkpoint`, `exception`)";
+    let in_worker = "`train_start`, `train_end`, `epoch_start`, `epoch_end`, `step_start`, `step_end`, `before_backward`, \
+                     `after_backward`, `before_optimizer_step`, `validation_start`, `validation_end`, `stop`";
+    let events = format!("(there is: `report`, `run_start`, `run_end`, `checkpoint`, `exception`, {in_worker})");
+    let fires_in_driver = |event: &str| {
+        format!(
+            "the event `{event}` fires in the driver; remove this option (in a worker there is: `report`, {in_worker})"
+        )
+    };
     let begins = format!("`#[callback]` begins with an event: write `#[callback(report)]` {events}");
     let cases = [
         ("", "fn note() {}", begins.as_str()),
         ("on = driver", "fn note() {}", begins.as_str()),
         ("reprot", "fn note() {}", &format!("there is no event `reprot`; did you mean `report`? {events}")),
-        ("epoch_end", "fn note() {}", &format!("there is no event `epoch_end` {events}")),
+        ("banana", "fn note() {}", &format!("there is no event `banana` {events}")),
+        ("run_start, on = worker", "fn note() {}", &fires_in_driver("run_start")),
+        ("checkpoint, on = rank_zero", "fn note() {}", &fires_in_driver("checkpoint")),
         (
-            "run_start, on = worker",
+            "step_end, on = driver",
             "fn note() {}",
-            "the event `run_start` fires in the driver; remove this option (in a worker there is: `report`)",
-        ),
-        (
-            "checkpoint, on = rank_zero",
-            "fn note() {}",
-            "the event `checkpoint` fires in the driver; remove this option (in a worker there is: `report`)",
+            "the event `step_end` fires in a worker; remove this option (in the driver there is: `report`, `run_start`, \
+             `run_end`, `checkpoint`, `exception`)",
         ),
         (
             "report, on = drvier",

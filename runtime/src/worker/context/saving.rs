@@ -6,6 +6,7 @@ use std::time::Instant;
 use tch::Device;
 
 use super::Context;
+use crate::callback::Event;
 use crate::channel::Begun;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
@@ -57,7 +58,8 @@ impl<M> Context<M> {
     /// (SIGINT, SIGTERM) and makes checkpoints by itself ([`every_steps`](crate::trainer::CheckpointConfig::every_steps),
     /// [`every_time`](crate::trainer::CheckpointConfig::every_time)), at one step on all ranks.
     ///
-    /// The ranks ask each other about every tenth of a second, not at every step.
+    /// The ranks ask each other about every tenth of a second, not at every step. So is a [wish](Self::request_stop) of one
+    /// rank to stop agreed by all: [`should_stop`](Self::should_stop) says so from then on.
     ///
     /// # Errors
     /// [`Error::Stopped`](crate::Error::Stopped) where the run is to stop: it is saved, and the loop passes the error on.
@@ -66,20 +68,57 @@ impl<M> Context<M> {
         self.announce_stops()?;
         self.poll_save()?;
         self.steps.set(self.steps.get() + 1);
+        self.hooks.fire(Event::StepEnd)?;
         let Every { steps, time } = self.parts.every;
         let wish = || Wish {
             stop: self.parts.link.stop_wished(),
             save: time.is_some_and(|time| self.last_save.elapsed() >= time),
+            finish: self.hooks.control().is_stop_requested(),
         };
         let group = self.parts.group.as_deref();
-        let Wish { stop, save } = self.agreement.step(wish, self.parts.rank, |values, op| {
-            // On the CPU, wherever the model is: three numbers.
+        let Wish { stop, save, finish } = self.agreement.step(wish, self.parts.rank, |values, op| {
+            // On the CPU, wherever the model is: four numbers.
             values.all_reduce(group, op, Device::Cpu)
         })?;
+        if finish && !self.should_stop {
+            self.should_stop = true;
+            self.hooks.fire(Event::Stop)?;
+        }
         if stop || save || steps.is_some_and(|steps| self.steps.get().is_multiple_of(steps)) {
             self.save(None, state, stop)?;
         }
         Ok(())
+    }
+
+    /// Wishes that the training ends, as by [early stopping](crate::callback::EarlyStopping): at the next question of
+    /// [`step`](Self::step) all ranks agree on it, and [`should_stop`](Self::should_stop) says so on all of them from the same
+    /// step on. The loop ends itself then, and returns its value. Any rank may wish, and as often as it likes.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<S: TrainState>(ctx: &mut Context, state: S) -> Result<()> {
+    /// # let loss = 0.5;
+    /// for step in 0..10_000 {
+    ///     // … train …
+    ///     if loss < 0.01 {
+    ///         ctx.request_stop();
+    ///     }
+    ///     ctx.step(&state)?;
+    ///     if ctx.should_stop() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn request_stop(&self) {
+        self.hooks.control().request_stop();
+    }
+
+    /// True once the ranks have agreed on a [wish to stop](Self::request_stop), on all of them from the same step on.
+    #[must_use]
+    pub fn should_stop(&self) -> bool {
+        self.should_stop
     }
 
     /// Says once that this loop can be asked to stop.
@@ -131,6 +170,7 @@ impl<M> Context<M> {
         };
         self.last_save = Instant::now();
         if stop {
+            self.hooks.fire(Event::Stop)?;
             self.parts.stopped.set(Some(self.steps.get()));
             return Err(Error::Stopped);
         }
@@ -156,7 +196,7 @@ impl<M> Context<M> {
     }
 
     /// At the loop's end: an asynchronous checkpoint is waited for.
-    pub(crate) fn finish(&mut self) -> Result<()> {
+    pub(super) fn finish(&mut self) -> Result<()> {
         let began = Instant::now();
         let answer = self.saver.finish()?;
         self.parts.stood_still.set(self.parts.stood_still.get() + began.elapsed());
