@@ -1,32 +1,24 @@
-//! One generation of workers, from their start to their end.
+//! One generation of workers, from their start to their end: the loop over everything that can happen.
 
-use std::os::unix::process::ExitStatusExt;
+mod failing;
+mod stopping;
+
 use std::path::Path;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
 use super::door::Door;
-use super::failure::{FailureKind, Place, RunFailure, Seen, cause};
+use super::failure::{FailureKind, Place, Seen};
 use super::ledger::{Ledger, Saved};
 use super::member::{Member, Phase};
 use super::output::RankLog;
 use super::signals::Signals;
 use super::wakeups::Source;
-use crate::channel::{Failure, Start, ToController, ToWorker, write_frame};
+use crate::channel::{Start, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
 use crate::launch::LocalLauncher;
 use crate::log::{Console, Stream};
-
-/// Ranks that fail within this time of the first are heard before the group is ended: the cause may be among them.
-const SETTLE: Duration = Duration::from_millis(50);
-/// Where only consequences have been seen, the cause is waited for so long.
-const SETTLE_FOR_CAUSE: Duration = Duration::from_secs(1);
-/// A rank whose loop has returned may take so long to end.
-const LEAVE: Duration = Duration::from_secs(10);
-/// A loop that was asked to stop may take so long to come to a place where it can.
-const STOP: Duration = Duration::from_secs(30);
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -176,21 +168,6 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Asks the loops to stop where they can; a second signal, or one to loops that cannot, ends them.
-    fn interrupt(&mut self, signal: i32) -> Result<()> {
-        if self.stopping.is_some() || !self.can_stop {
-            return Err(self.interrupted(signal, None));
-        }
-        self.job.console.note("stopping: the ranks save at their next step; a second signal ends them at once");
-        self.stopping = Some((signal, Instant::now() + STOP));
-        self.send_all(&ToWorker::Stop)
-    }
-
-    fn interrupted(&self, signal: i32, steps: Option<u64>) -> Error {
-        crate::__private::note_interrupt(signal);
-        Error::Interrupted { steps, signal, run: self.job.run.to_owned() }
-    }
-
     fn send_all(&mut self, message: &ToWorker) -> Result<()> {
         let mut frame = Vec::new();
         write_frame(&mut frame, message)?;
@@ -209,37 +186,6 @@ impl<'a> Group<'a> {
     fn read_on_later(&mut self, source: Source) {
         if !self.unread.contains(&source) {
             self.unread.push(source);
-        }
-    }
-
-    /// The next time at which something is to be done without an event.
-    fn deadline(&self) -> Option<Instant> {
-        let starting = self.members.iter().any(|member| member.phase == Phase::Starting);
-        let joined_by = starting.then_some(self.start_by);
-        let left_by = self.leaving_since.map(|since| since + LEAVE);
-        let stopped_by = self.stopping.map(|(_, by)| by);
-        [self.end_at, joined_by, left_by, stopped_by].into_iter().flatten().min()
-    }
-
-    fn pass_deadlines(&mut self) -> Result<()> {
-        let now = Instant::now();
-        if now >= self.start_by && self.failures.is_empty() {
-            let late = self.members.iter().find(|member| member.phase == Phase::Starting);
-            if let Some(rank) = late.map(|member| member.rank) {
-                self.fail(Seen { rank, kind: FailureKind::NotStarted, peer_failure: false, reports: 0 });
-            }
-        }
-        let stuck = self.leaving_since.is_some_and(|since| now >= since + LEAVE);
-        if stuck || self.end_at.is_some_and(|at| now >= at) {
-            self.end_at = None;
-            self.ending = true;
-            for member in &self.members {
-                member.kill();
-            }
-        }
-        match self.stopping {
-            Some((signal, by)) if now >= by && !self.ending => Err(self.interrupted(signal, None)),
-            _ => Ok(()),
         }
     }
 
@@ -329,19 +275,10 @@ impl<'a> Group<'a> {
             }
             ToController::Failed(failure) => {
                 member.phase = Phase::Failed;
-                self.fail(seen(rank, failure));
+                self.fail(failing::seen(rank, failure));
             }
             ToController::Hello(_) => tracing::warn!("rank {rank} said hello twice"),
         }
-        Ok(())
-    }
-
-    /// A rank has done what the others cannot follow.
-    fn blame(&mut self, rank: usize, error: Error) -> Result<()> {
-        // A disk that is full, say, is nobody's mistake.
-        let Error::Checkpoint(message) = error else { return Err(error) };
-        let reports = self.members[rank].reports;
-        self.fail(Seen { rank, kind: FailureKind::Error(message), peer_failure: false, reports });
         Ok(())
     }
 
@@ -352,89 +289,6 @@ impl<'a> Group<'a> {
             self.job.console.warning(&warning);
         }
         self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() })
-    }
-
-    /// A rank that returned can never make the reports that another has already made.
-    fn check_for_early_returns(&mut self) {
-        let most = self.members.iter().map(|member| member.reports).max().unwrap_or(0);
-        let early =
-            self.members.iter().find(|member| matches!(member.phase, Phase::Finished(_)) && member.reports < most);
-        if let Some(&Member { rank, reports, .. }) = early {
-            self.fail(Seen { rank, kind: FailureKind::ReturnedEarly, peer_failure: false, reports });
-        }
-    }
-
-    /// A process has ended.
-    fn bury(&mut self, rank: usize) -> Result<()> {
-        let status = self.members[rank]
-            .reap()
-            .map_err(|error| Error::channel(format!("cannot wait for rank {rank}: {error}")))?;
-        let Some(status) = status else { return Ok(()) };
-        // What it said before its end counts.
-        while self.hear(rank)? {}
-        let member = &mut self.members[rank];
-        member.drain_output(self.job.console);
-        if matches!(member.phase, Phase::Starting | Phase::Running) {
-            member.phase = Phase::Failed;
-            let reports = member.reports;
-            let kind = ending(status);
-            if self.ending && kind == FailureKind::Signal(9) {
-                self.still_ran.push((rank, reports));
-            } else {
-                self.fail(Seen { rank, kind, peer_failure: false, reports });
-            }
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, failure: Seen) {
-        if self.failures.iter().any(|seen| seen.rank == failure.rank) {
-            return;
-        }
-        let patience = if failure.peer_failure { SETTLE_FOR_CAUSE } else { SETTLE };
-        let end_at = Instant::now() + patience;
-        if self.failures.is_empty() {
-            self.end_at = Some(end_at);
-        } else {
-            self.end_at = self.end_at.map(|at| at.min(end_at));
-        }
-        self.failures.push(failure);
-    }
-
-    /// After the last process's end.
-    fn outcome(&mut self) -> Result<Ended> {
-        self.job.ledger.flush()?;
-        let returned: Vec<Place> = self
-            .members
-            .iter()
-            .filter(|member| matches!(member.phase, Phase::Finished(_)))
-            .map(|member| (member.rank, member.reports))
-            .collect();
-        if let Some(first) = cause(&self.failures, &returned, &self.still_ran) {
-            let consequences = self.failures.iter().filter(|seen| seen.peer_failure && seen.rank != first.rank);
-            let mut consequences: Vec<usize> = consequences.map(|seen| seen.rank).collect();
-            consequences.sort_unstable();
-            let log = &self.members[first.rank].log;
-            return Err(Error::Run(Box::new(RunFailure {
-                rank: first.rank,
-                kind: first.kind,
-                reports: first.reports,
-                consequences,
-                log_tail: log.tail(),
-                log: log.path(),
-            })));
-        }
-        if let Some((signal, _)) = self.stopping
-            && let Some(steps) = self.members.iter().find_map(|member| member.phase.stopped_at())
-        {
-            return Err(self.interrupted(signal, Some(steps)));
-        }
-        match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
-            Phase::Finished(output) => {
-                Ok(Ended { output, rounds: self.job.ledger.rounds(), stood_still: self.stood_still })
-            }
-            phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
-        }
     }
 
     fn end(&mut self) {
@@ -451,21 +305,5 @@ impl<'a> Group<'a> {
 impl Drop for Group<'_> {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-fn seen(rank: usize, failure: Failure) -> Seen {
-    let Failure { message, location, of_a_peer: peer_failure, reports } = failure;
-    let kind = match location {
-        Some(location) => FailureKind::Panic { message, location },
-        None => FailureKind::Error(message),
-    };
-    Seen { rank, kind, peer_failure, reports }
-}
-
-fn ending(status: ExitStatus) -> FailureKind {
-    match status.signal() {
-        Some(signal) => FailureKind::Signal(signal),
-        None => FailureKind::Exit(status.code().unwrap_or(-1)),
     }
 }
