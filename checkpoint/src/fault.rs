@@ -82,6 +82,7 @@ points! {
     STAGE_FLUSH = "stage/flush", Flush;
     STAGE_REMOVE = "stage/remove", Remove;
     STAGE_FLUSH_FOLDER = "stage/flush-folder", FlushFolder;
+    WORKER_BEFORE_LOOP = "worker/before-loop", Step;
     WORKER_MAKES_ROOM = "worker/makes-room", Step;
     WORKER_BEFORE_VOTE = "worker/before-vote", Step;
     WORKER_AFTER_VOTE = "worker/after-vote", Step;

@@ -169,6 +169,8 @@ pub(crate) enum Event {
     RunEnd,
     Checkpoint,
     Exception,
+    Restart,
+    State,
     TrainStart,
     TrainEnd,
     EpochStart,
@@ -185,13 +187,15 @@ pub(crate) enum Event {
 
 impl Event {
     /// Of one name, the side that is meant where none is written comes first.
-    pub(crate) const ALL: [(&'static str, Side, Self); 18] = [
+    pub(crate) const ALL: [(&'static str, Side, Self); 20] = [
         ("report", Side::Worker, Self::WorkerReport),
         ("report", Side::Driver, Self::DriverReport),
         ("run_start", Side::Driver, Self::RunStart),
         ("run_end", Side::Driver, Self::RunEnd),
         ("checkpoint", Side::Driver, Self::Checkpoint),
         ("exception", Side::Driver, Self::Exception),
+        ("restart", Side::Driver, Self::Restart),
+        ("state", Side::Driver, Self::State),
         ("train_start", Side::Worker, Self::TrainStart),
         ("train_end", Side::Worker, Self::TrainEnd),
         ("epoch_start", Side::Worker, Self::EpochStart),

@@ -17,7 +17,7 @@ pub use inventory;
 
 pub use crate::callback::{
     Callback, CallbackReturn, Event, MetricsType, Offer, after_backward, before_backward, before_optimizer_step,
-    checkpoint, driver_report, epoch_end, epoch_start, exception, run_end, run_start, step_end, step_start, stop,
+    checkpoint, driver_report, epoch_end, epoch_start, exception, restart, run_end, run_start, state, step_end, step_start, stop,
     train_end, train_start, validation_end, validation_start, worker_report,
 };
 pub use crate::cli::declare::{Declaration, Declared, Occurs};

@@ -12,6 +12,7 @@ use trainloop_checkpoint::{MANIFEST, Manifest, verify};
 use crate::error::{Error, Result};
 use crate::metric::Metrics;
 use crate::state::{self, Reader, TrainState};
+use crate::worker::activity;
 
 /// A committed checkpoint: a directory whose files are those that its manifest lists, checksums and all.
 ///
@@ -60,6 +61,7 @@ impl Checkpoint {
         let steps = state::restore(state, &self.directory, self.reader)?;
         if let Some(cell) = &self.steps {
             cell.set(steps);
+            activity::steps(steps);
         }
         Ok(())
     }

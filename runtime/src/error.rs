@@ -1,10 +1,12 @@
 //! One error for the whole crate.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(crate) use trainloop_checkpoint::with_causes;
 
 use crate::controller::RunFailure;
+use crate::trainer::Unfinished;
 
 /// A [`std::result::Result`] with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -42,6 +44,8 @@ pub enum Error {
         signal: i32,
         /// The run's folder.
         run: PathBuf,
+        /// What there is of the run.
+        outcome: Option<Arc<Unfinished>>,
     },
     /// The loop is to stop here: the run was asked to, and its checkpoint is committed. A loop passes this on with `?`.
     #[error("the run was asked to stop; it is saved and can be gone on with")]
@@ -97,6 +101,8 @@ pub enum Error {
         place: String,
         /// The callback's own error.
         source: BoxError,
+        /// What there is of the run; `None` in a worker, and before the run has begun.
+        outcome: Option<Arc<Unfinished>>,
     },
     /// An error of the user's own.
     #[error(transparent)]
@@ -145,6 +151,27 @@ impl Error {
             Self::Run(failure) => Some(failure),
             _ => None,
         }
+    }
+
+    /// What there is of the run that ended with this error: metrics, latest and best checkpoint. It comes with
+    /// [`Run`](Self::Run), [`Interrupted`](Self::Interrupted) and [`Callback`](Self::Callback), from
+    /// [`fit`](crate::trainer::TorchTrainer::fit). See the example at [`Unfinished`].
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Unfinished> {
+        match self {
+            Self::Run(failure) => failure.outcome.as_deref(),
+            Self::Interrupted { outcome, .. } | Self::Callback { outcome, .. } => outcome.as_deref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn with_outcome(mut self, so_far: Unfinished) -> Self {
+        match &mut self {
+            Self::Run(failure) => failure.outcome = Some(Arc::new(so_far)),
+            Self::Interrupted { outcome, .. } | Self::Callback { outcome, .. } => *outcome = Some(Arc::new(so_far)),
+            _ => {}
+        }
+        self
     }
 }
 

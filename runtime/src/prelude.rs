@@ -18,7 +18,7 @@ pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
 pub use crate::trainer::{
     AccelerateTrainer, Backend, CheckpointConfig, FailureConfig, InitState, LightningTrainer, Outcome, Resume,
-    RunConfig, RunFailure, ScalingConfig, TorchTrainer, TransformersTrainer,
+    RunConfig, RunFailure, RunState, ScalingConfig, StateChange, TorchTrainer, TransformersTrainer,
 };
 pub use crate::worker::{Context, Files};
 pub use crate::{Error, Result, callback, train_loop};

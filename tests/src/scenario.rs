@@ -15,6 +15,10 @@ pub struct Scenario {
     pub ranks: Vec<Vec<Act>>,
     /// How long a collective may wait.
     pub collective_timeout_seconds: u64,
+    /// How often a worker says that it is alive, and for how long it may say nothing, in milliseconds.
+    pub heartbeat: Option<(u64, u64)>,
+    /// How long a rank may make no report, in milliseconds.
+    pub report_timeout: Option<u64>,
     /// Calls `fit` once more, with this name, in the same process.
     pub again: Option<String>,
 }
@@ -42,6 +46,14 @@ pub enum Act {
     AwaitReady(usize),
     /// Waits for all ranks, in a collective.
     Barrier,
+    /// Sums up a number with all ranks.
+    AllReduce,
+    /// Counts so many steps.
+    Steps(u64),
+    /// Multiplies matrices for so many milliseconds.
+    ComputeFor(u64),
+    /// Returns an error of anyhow's.
+    AnyhowError(String),
     /// Averages a tensor with all ranks, for ever.
     AllReduceForEver,
     /// Waits in no collective, for ever.

@@ -105,6 +105,8 @@ fn a_callbacks_error_is_the_runs() {
         ("driver-panic", "with_numbers", "it panicked: the driver is a tomato"),
         ("checkpoint", "saved", "the checkpoint is a banana"),
         ("end", "end", "the end is a banana"),
+        ("state-running", "changed", "the state-running is a banana"),
+        ("state-finished", "changed", "the state-finished is a banana"),
     ] {
         for workers in [0, 2] {
             let sandbox = Sandbox::new();
@@ -135,7 +137,12 @@ fn a_callbacks_error_in_a_worker_is_the_ranks() {
 /// A callback on a failure, or on the end after one, cannot hide it.
 #[test]
 fn the_runs_own_error_is_not_masked() {
-    for (fault, name) in [("exception+loop", "failed"), ("exception-panic+loop", "failed"), ("end+loop", "end")] {
+    for (fault, name) in [
+        ("exception+loop", "failed"),
+        ("exception-panic+loop", "failed"),
+        ("end+loop", "end"),
+        ("state-errored+loop", "changed"),
+    ] {
         let sandbox = Sandbox::new();
         let (ended, _) = run(&sandbox, 2, "train", fault);
         assert!(error(&ended).ends_with("failed: the loop is a banana"), "{ended:#?}");
@@ -152,7 +159,20 @@ fn an_exception_and_then_a_restart() {
     let exceptions = events.iter().filter(|event| event.starts_with("exception after 0 restarts: rank")).count();
     assert_eq!(exceptions, 1, "{events:#?}");
     let place = |wanted: &str| events.iter().position(|event| event.starts_with(wanted)).unwrap();
-    assert!(place("checkpoint 0") < place("exception") && place("exception") < place("  first, generation 2"));
+    assert!(place("checkpoint 0") < place("exception") && place("exception") < place("restart 1 after failed: "));
+    assert!(place("restart") < place("  first, generation 2") && events[place("restart")].ends_with("generation 2"));
+    let states = std::fs::read_to_string(sandbox.storage().join("run/states.txt")).unwrap();
+    let expected = [
+        "nothing to initializing in generation 1 of 1",
+        "initializing to scheduling in generation 1 of 1",
+        "scheduling to running in generation 1 of 1",
+        "running to restarting in generation 1 of 1",
+        "restarting to scheduling in generation 2 of 2",
+        "scheduling to running in generation 2 of 2",
+        "running to shutting down in generation 2 of 2",
+        "shutting down to finished in generation 2 of 2",
+    ];
+    assert_eq!(states.lines().collect::<Vec<_>>(), expected);
     assert_eq!(events.iter().filter(|event| event.starts_with("start")).count(), 1);
     assert_eq!(events.last().unwrap(), "end after 1 restarts: Finished, Some(2)");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ended, Sandbox, json_lines, kill};
+use common::{Ended, Running, Sandbox, json_lines, kill};
 use rustix::process::Signal;
 use serde_json::json;
 use trainloop_tests::scenario::Act;
@@ -153,6 +153,47 @@ fn a_collective_times_out() {
     assert_eq!((&failure["reports"], &failure["consequences"]), (&json!(2), &json!([0, 2])), "{ended:#?}");
     assert!(ended.stderr.contains("imed out") && ended.stderr.contains("| asleep"), "{ended:#?}");
     assert!(!ended.stderr.contains("SIGKILL"), "{ended:#?}");
+}
+
+/// One mistake in the code of all ranks is one failure, with the list of ranks and the step.
+#[test]
+fn the_same_error_of_several_ranks_is_one() {
+    let sandbox = Sandbox::new();
+    let acts = vec![Act::Steps(3), Act::Report(1), Act::Ready, Act::AwaitReady(3), Act::UserError];
+    let ended = sandbox.scenario("run", &[acts.clone(), acts.clone(), acts]).end();
+    sandbox.assert_no_process();
+    let failure = ended.json();
+    assert_eq!((&failure["kind"], &failure["steps"], &failure["reports"]), (&json!("error"), &json!(3), &json!(1)));
+    assert_eq!((&failure["generation"], &failure["consequences"]), (&json!(1), &json!([])), "{ended:#?}");
+    let rank = failure["rank"].as_u64().unwrap();
+    let mut ranks: Vec<u64> = failure["also"].as_array().unwrap().iter().map(|rank| rank.as_u64().unwrap()).collect();
+    ranks.push(rank);
+    ranks.sort_unstable();
+    assert_eq!(ranks, [0, 1, 2], "{ended:#?}");
+    assert!(ended.stderr.contains("\n  at step 3, after 1 report\n"), "{ended:#?}");
+    assert!(ended.stderr.contains("failed with the same error"), "{ended:#?}");
+}
+
+/// Where `RUST_BACKTRACE` asks for it, the failure shows where the panic or the error was made; otherwise it does not.
+#[test]
+fn backtraces_come_where_they_are_asked_for() {
+    let sandbox = Sandbox::new();
+    let panics = ("panic", Act::Panic("a banana".into()), "scenario::act");
+    let fails = ("anyhow", Act::AnyhowError("no luck".into()), "scenario::no_luck");
+    for (name, act, function) in [panics, fails] {
+        for asked in [true, false] {
+            let mut command = sandbox.scenario_command(&format!("{name}-{asked}"), &[vec![act.clone()]], |_| {});
+            if asked {
+                command.env("RUST_BACKTRACE", "1");
+            }
+            let ended = Running::start(command).end();
+            let backtrace = ended.json()["backtrace"].clone();
+            match backtrace.as_str() {
+                Some(text) => assert!(asked && text.contains(function) && ended.stderr.contains("\n  backtrace:\n")),
+                None => assert!(!asked, "{name}: {ended:#?}"),
+            }
+        }
+    }
 }
 
 /// A failed run does not spoil the process: `fit` can be called again.

@@ -7,6 +7,7 @@ use common::{Sandbox, await_that, kill};
 use rustix::process::Signal;
 use script_common::{Play, error, files, names, report};
 use serde_json::json;
+use trainloop::trainer::StateChange;
 use trainloop_tests::script::Act;
 
 /// A worker that kills itself each time: 0 and 2 further starts, and one that works the third time.
@@ -24,6 +25,97 @@ fn restarts_are_counted_exactly() {
     let fails = vec![vec![Act::KillItself]];
     let outcome = play.finish(&sandbox, &vec![fails.clone(), fails, vec![vec![report("1")]]]);
     assert_eq!((&outcome["restarts"], play.starts()), (&json!(2), 3));
+}
+
+/// Without a limit as often as it takes.
+#[test]
+fn restarts_without_a_limit() {
+    let sandbox = Sandbox::new();
+    let play = Play { unlimited: true, ..Play::new(&sandbox, 1) };
+    let fails = vec![vec![report("1"), Act::KillItself]];
+    let mut script = vec![fails; 5];
+    script.push(vec![vec![report("1")]]);
+    let outcome = play.finish(&sandbox, &script);
+    assert_eq!((&outcome["restarts"], play.starts()), (&json!(5), 6));
+}
+
+/// Rank 1 is killed before its loop begins, each time; the other never begins its own alone. Such failures have a limit of
+/// their own.
+#[test]
+fn failed_starts_are_counted_apart() {
+    let words = ["rank 1 was killed by signal 9", "before its loop began"];
+    for (max_failures, max_start_failures, unlimited, starts) in
+        [(0, None, false, 1), (5, Some(0), false, 1), (0, Some(2), false, 3), (1, None, false, 2), (0, None, true, 4)]
+    {
+        let sandbox = Sandbox::new();
+        let fault = "worker/before-loop=kill rank=1";
+        let play = Play { max_failures, max_start_failures, unlimited, fault, ..Play::new(&sandbox, 2) };
+        let ended = play.fail(&sandbox, &vec![vec![vec![Act::Barrier], vec![Act::Barrier]]], &words);
+        assert_eq!(play.starts(), starts, "{ended:#?}");
+        let why = format!("`max_start_failures` is {}", starts - 1);
+        assert_eq!(ended.stderr.contains(&why), starts > 1, "{ended:#?}");
+    }
+}
+
+/// Nobody joins within a millisecond: tried again as often as starts are.
+#[test]
+fn a_start_that_takes_too_long() {
+    let sandbox = Sandbox::new();
+    let play = Play { max_start_failures: Some(1), start_timeout_ms: Some(1), ..Play::new(&sandbox, 2) };
+    play.fail(&sandbox, &vec![vec![vec![report("1")]]], &["did not join in time"]);
+    assert_eq!(play.starts(), 2);
+    let states: Vec<String> = play.states().into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, ["initializing", "scheduling", "restarting", "scheduling", "errored"]);
+}
+
+/// The error of a run that failed has its metrics and its checkpoints.
+#[test]
+fn the_error_has_what_there_is() {
+    let sandbox = Sandbox::new();
+    let play = Play { max_failures: 1, score: Some("max"), ..Play::new(&sandbox, 2) };
+    let first = vec![files("2", &[]), files("1", &[]), Act::Barrier, Act::KillItself];
+    let second = vec![report("3"), Act::Barrier, error("out of luck")];
+    let ended = play.fail(&sandbox, &vec![vec![first.clone(), first], vec![second.clone(), second]], &["out of luck"]);
+    let expected =
+        json!({ "reports": 3, "restarts": 1, "history": ["2", "1", "3"], "last": "3", "latest": 1, "best": 0 });
+    assert_eq!(ended.json(), expected, "{ended:#?}");
+    assert!(ended.stderr.contains("in generation 2, after 3 reports"), "{ended:#?}");
+}
+
+/// Every state of a run that fails, starts again, and fails for good; then of the next call of `fit`.
+#[test]
+fn states_are_recorded() {
+    let sandbox = Sandbox::new();
+    let play = Play { max_failures: 1, ..Play::new(&sandbox, 2) };
+    let fails = vec![vec![Act::Barrier, report("1"), Act::Barrier], vec![Act::Barrier, Act::KillItself]];
+    play.fail(&sandbox, &vec![fails.clone(), fails], &["rank 1 was killed"]);
+    let ends = vec![vec![Act::Barrier], vec![Act::Barrier]];
+    play.finish(&sandbox, &vec![ends.clone(), ends.clone(), ends]);
+    let plain = |state: &str| (state.to_owned(), None);
+    let by_rank_1 = |state: &str| (state.to_owned(), Some(1));
+    let expected = vec![
+        plain("initializing"),
+        plain("scheduling"),
+        plain("running"),
+        by_rank_1("restarting"),
+        plain("scheduling"),
+        plain("running"),
+        by_rank_1("errored"),
+        plain("initializing"),
+        plain("scheduling"),
+        plain("running"),
+        plain("shutting down"),
+        plain("finished"),
+    ];
+    assert_eq!(play.states(), expected);
+    let changes = StateChange::of_run(play.run()).unwrap();
+    let generations: Vec<u64> = changes.iter().map(|change| change.generation).collect();
+    assert_eq!(generations, [1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3]);
+    assert!(changes[3].why.starts_with("rank 1 was killed by signal 9"), "{changes:#?}");
+    for pair in changes.windows(2).filter(|pair| pair[1].from.is_some()) {
+        assert_eq!(pair[1].from, Some(pair[0].to));
+        assert!(pair[0].unix_time <= pair[1].unix_time && pair[0].world_size == 2);
+    }
 }
 
 /// The same error from the same checkpoint is tried once more and no oftener; with a checkpoint in between it is not the

@@ -6,6 +6,7 @@ mod resume_common;
 use common::{Ended, Sandbox, await_that};
 use resume_common::{Plan, fault};
 use rustix::process::Signal;
+use trainloop::trainer::{RunState, StateChange};
 use trainloop_tests::fault::{Act, Moment};
 
 /// The steps after which the ranks said that they stopped.
@@ -31,6 +32,11 @@ fn ask_to_stop(sandbox: &Sandbox, plan: &Plan, after: u64, signal: i32) -> u64 {
     assert_eq!(ended.code, Some(128 + signal), "{ended:#?}");
     let words = format!("error: the run was ended by signal {signal} after step ");
     assert!(ended.stderr.contains(&words), "{ended:#?}");
+    let states: Vec<RunState> =
+        StateChange::of_run(plan.run(sandbox)).unwrap().iter().map(|change| change.to).collect();
+    let shutting_down = states.len().checked_sub(2).map(|place| states[place]);
+    let before = if plan.workers == 0 { RunState::Running } else { RunState::ShuttingDown };
+    assert_eq!((shutting_down, states.last()), (Some(before), Some(&RunState::Aborted)), "{states:?}");
     stopped_after(plan, &ended)
 }
 

@@ -18,4 +18,10 @@ fn context(_: &mut Context<M>) {}
 #[callback(exception)]
 fn end_of_a_failure(_: &RunEnd) {}
 
+#[callback(state)]
+fn failure_at_any_state(_: &RunFailure) {}
+
+#[callback(restart)]
+fn change_at_a_restart(_: &StateChange) {}
+
 fn main() {}

@@ -51,6 +51,17 @@ fn exception(failure: &RunFailure, _: &RunInfo) {
     eprintln!("{failure}");
 }
 
+#[callback(restart)]
+fn restart(failure: &RunFailure, _: &RunInfo) {
+    eprintln!("again after {failure}");
+}
+
+#[callback(state, on = driver)]
+fn state(change: &StateChange, run: &RunInfo) -> Result<()> {
+    let _ = (change.to == RunState::Running, &run.name);
+    Ok(())
+}
+
 mod inner {
     use super::{Context, M, Result};
 

@@ -12,7 +12,7 @@ use crate::disk::write_error;
 use crate::error::{Error, Result};
 
 /// The first is what makes a run: it is fetched first and stored last, so that a run with it has the others.
-const RECORDS: [&str; 4] = ["run.json", "generation", "reports.jsonl", "outcome.json"];
+const RECORDS: [&str; 5] = ["run.json", "generation", "reports.jsonl", "states.jsonl", "outcome.json"];
 
 /// The checksum of each record as the storage has it.
 #[derive(Debug, Default)]

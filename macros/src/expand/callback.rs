@@ -79,6 +79,8 @@ fn names(event: Event) -> (TokenStream, TokenStream) {
         Event::RunEnd => (quote!(RunEnd), quote!(run_end)),
         Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
         Event::Exception => (quote!(Exception), quote!(exception)),
+        Event::Restart => (quote!(Restart), quote!(restart)),
+        Event::State => (quote!(State), quote!(state)),
         Event::TrainStart => (quote!(TrainStart), quote!(train_start)),
         Event::TrainEnd => (quote!(TrainEnd), quote!(train_end)),
         Event::EpochStart => (quote!(EpochStart), quote!(epoch_start)),

@@ -3,7 +3,7 @@
 
 use super::{CheckpointInfo, Control, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
 use crate::metric::{Metrics, Ranks};
-use crate::trainer::RunFailure;
+use crate::trainer::{RunFailure, StateChange};
 
 /// The parameters of one event.
 macro_rules! has {
@@ -132,6 +132,46 @@ pub mod exception {
         message = "the event `exception` has no `{Self}`",
         label = "this event does not have it",
         note = "a callback with `#[callback(exception)]` takes any of `&RunFailure`, `&RunInfo`"
+    )]
+    pub trait Has<'e>: Parameter<'e> {
+        /// The parameter's value.
+        fn get(offer: &mut Offer<'e>) -> Option<Self> {
+            offer.lend()
+        }
+    }
+}
+
+has! { restart: [&'e RunFailure, &'e RunInfo], for M: [] }
+
+#[doc(hidden)]
+pub mod restart {
+    use super::{Offer, Parameter};
+
+    /// A parameter of `#[callback(restart)]`.
+    #[diagnostic::on_unimplemented(
+        message = "the event `restart` has no `{Self}`",
+        label = "this event does not have it",
+        note = "a callback with `#[callback(restart)]` takes any of `&RunFailure`, `&RunInfo`"
+    )]
+    pub trait Has<'e>: Parameter<'e> {
+        /// The parameter's value.
+        fn get(offer: &mut Offer<'e>) -> Option<Self> {
+            offer.lend()
+        }
+    }
+}
+
+has! { state: [&'e StateChange, &'e RunInfo], for M: [] }
+
+#[doc(hidden)]
+pub mod state {
+    use super::{Offer, Parameter};
+
+    /// A parameter of `#[callback(state)]`.
+    #[diagnostic::on_unimplemented(
+        message = "the event `state` has no `{Self}`",
+        label = "this event does not have it",
+        note = "a callback with `#[callback(state)]` takes any of `&StateChange`, `&RunInfo`"
     )]
     pub trait Has<'e>: Parameter<'e> {
         /// The parameter's value.

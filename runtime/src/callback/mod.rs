@@ -42,6 +42,8 @@
 //! | `run_start` | driver | in `fit`, before the first worker starts | `&RunInfo` |
 //! | `checkpoint` | driver | when a checkpoint is committed, by `ctx.report_with` or `ctx.step` | `&CheckpointInfo`, `Option<&Reduced<M>>` (the report that it came with), `&RunInfo` |
 //! | `exception` | driver | after a rank's failure, when no worker is left, before a restart or the end | `&RunFailure`, `&RunInfo` |
+//! | `restart` | driver | after a failure that is followed by another start, before that start; the `RunInfo` is that of the generation to come | `&RunFailure`, `&RunInfo` |
+//! | `state` | driver | at each change of the run's [state](crate::trainer::RunState), once it is recorded | `&StateChange`, `&RunInfo` |
 //! | `train_start` | worker | before the loop is called | `&Control`, `&WorkerInfo` |
 //! | `epoch_start` | worker | at `loader.epoch(…)` of a loader that the context has prepared; also for the rest of an epoch that the run goes on with | `&EpochInfo`, `&Control`, `&WorkerInfo` |
 //! | `step_start` | worker | as that loader hands out a batch | `&EpochInfo`, `&Control`, `&WorkerInfo` |
@@ -65,8 +67,8 @@
 //!
 //! A callback returns nothing, or a `Result<(), E>` with any error. Its error, or its panic, ends the run: `fit` returns
 //! [`Error::Callback`](crate::Error::Callback), or for one in a worker the [`RunFailure`](crate::trainer::RunFailure) of that
-//! rank, and both name the callback with its file and line. In `exception`, and in the `run_end` of a run that failed, it is
-//! printed as a warning: the run's own error is the one that counts.
+//! rank, and both name the callback with its file and line. In `exception`, and in the `run_end` and the `state` of a run that
+//! failed or was stopped, it is printed as a warning: the run's own error is the one that counts.
 
 mod control;
 mod early_stopping;
@@ -79,7 +81,7 @@ mod worker_event;
 
 pub use control::Control;
 pub use early_stopping::{EarlyStopping, EarlyStoppingBuilder, StopReason};
-pub use event::{checkpoint, driver_report, exception, run_end, run_start, worker_report};
+pub use event::{checkpoint, driver_report, exception, restart, run_end, run_start, state, worker_report};
 pub use extract::{CallbackReturn, Offer, Parameter};
 pub use info::{CheckpointInfo, EpochInfo, RunEnd, RunInfo, WorkerInfo};
 pub use registry::{Callback, Event, MetricsType};

@@ -25,6 +25,10 @@ pub enum Event {
     Checkpoint,
     /// `exception`.
     Exception,
+    /// `restart`.
+    Restart,
+    /// `state`.
+    State,
     /// `train_start`.
     TrainStart,
     /// `train_end`.
@@ -141,7 +145,7 @@ impl Callback {
             Ok(None) => "two of its parameters borrow the report".into(),
             Err(panic) => format!("it panicked: {}", panic_message(panic.as_ref())).into(),
         };
-        Err(Error::Callback { name: self.name(), place: self.place(), source })
+        Err(Error::Callback { name: self.name(), place: self.place(), source, outcome: None })
     }
 
     fn place(&self) -> String {

@@ -8,14 +8,21 @@ use trainloop_checkpoint::FileEntry;
 use super::Token;
 use crate::launch::Identity;
 use crate::trainer::{Backend, Every, WhenBusy};
+use crate::worker::Doing;
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToController {
     Hello(Hello),
+    /// This rank has joined the others, and its loop begins.
+    LoopBegins,
+    /// Sent every so often by a thread of its own: the process runs, and this is what its loop last did.
+    Alive(Doing),
     /// One `ctx.report`: its number on this rank, from 0, and the metrics as `MessagePack`.
     Report {
         index: u64,
+        /// How many steps were counted.
+        steps: u64,
         #[serde(with = "serde_bytes_vec")]
         metrics: Vec<u8>,
     },
@@ -52,6 +59,8 @@ pub(crate) struct Begun {
     pub(crate) report: Option<(u64, Vec<u8>)>,
     /// How many reports the rank has made, that one included.
     pub(crate) reports: u64,
+    /// How many steps were counted.
+    pub(crate) steps: u64,
 }
 
 /// One rank's part of a checkpoint.
@@ -85,6 +94,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// File and line of a panic.
     pub(crate) location: Option<String>,
+    /// Where `RUST_BACKTRACE` asks for it.
+    pub(crate) backtrace: Option<String>,
     /// The error looks like the consequence of a peer's end.
     pub(crate) of_a_peer: bool,
     /// How many reports this rank had made.
@@ -124,6 +135,8 @@ pub(crate) struct Start {
     pub(crate) backend: Backend,
     pub(crate) ddp: bool,
     pub(crate) collective_timeout_ms: u64,
+    /// How often the worker says that it is alive.
+    pub(crate) heartbeat_ms: u64,
     pub(crate) run_name: String,
     /// The run's folder.
     pub(crate) run: String,

@@ -24,11 +24,30 @@ use crate::log::{Console, Stream};
 pub(crate) struct Job<'a> {
     pub(crate) start: Start,
     pub(crate) start_timeout: Duration,
+    /// A worker of which nothing is heard for so long has failed.
+    pub(crate) heartbeat_timeout: Duration,
+    /// So has a rank that makes no report for so long.
+    pub(crate) report_timeout: Option<Duration>,
     pub(crate) logs: &'a Path,
     pub(crate) run: &'a Path,
     pub(crate) ledger: Ledger,
     pub(crate) console: &'a Console,
+    pub(crate) on_milestone: OnMilestone<'a>,
 }
+
+/// What a group comes to on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Milestone {
+    /// Every rank's loop has begun.
+    Running,
+    /// A signal has come, and the loops are asked to save and stop.
+    Stopping { signal: i32 },
+    /// No loop is left.
+    Returned,
+}
+
+/// Told of each milestone; its error ends the group.
+pub(crate) type OnMilestone<'a> = Box<dyn FnMut(Milestone) -> Result<()> + 'a>;
 
 /// A generation that ended well.
 pub(crate) struct Ended {
@@ -219,9 +238,8 @@ impl<'a> Group<'a> {
                 Ok(None) => return Ok(more),
                 Err(error) => {
                     let kind = FailureKind::Error(format!("sent a message that cannot be read: {error}"));
-                    let reports = self.members[rank].reports;
+                    self.fail_rank(rank, kind);
                     self.members[rank].phase = Phase::Failed;
-                    self.fail(Seen { rank, kind, peer_failure: false, reports });
                     return Ok(false);
                 }
             };
@@ -232,8 +250,16 @@ impl<'a> Group<'a> {
     fn take(&mut self, rank: usize, message: ToController) -> Result<()> {
         let member = &mut self.members[rank];
         match message {
-            ToController::Report { index, metrics } => {
-                member.reports = index + 1;
+            ToController::LoopBegins => {
+                member.phase = Phase::Running;
+                member.reported = Instant::now();
+                if self.members.iter().all(|member| !member.is_in_start()) {
+                    (self.job.on_milestone)(Milestone::Running)?;
+                }
+            }
+            ToController::Alive(doing) => member.doing = doing,
+            ToController::Report { index, steps, metrics } => {
+                member.has_reported(index + 1, steps);
                 match self.job.ledger.report(rank, index, metrics) {
                     Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
                     Ok(None) => {}
@@ -242,7 +268,7 @@ impl<'a> Group<'a> {
                 self.check_for_early_returns();
             }
             ToController::Begun(begun) => {
-                member.reports = begun.reports;
+                member.has_reported(begun.reports, begun.steps);
                 match self.job.ledger.begin(rank, begun) {
                     Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
                     Ok(None) => {}
@@ -258,9 +284,7 @@ impl<'a> Group<'a> {
             ToController::CanStop => self.can_stop = true,
             ToController::Stopped { steps } => {
                 member.phase = Phase::Stopped(steps);
-                if self.members.iter().all(Member::has_ended_well) {
-                    self.leaving_since.get_or_insert_with(Instant::now);
-                }
+                self.check_for_the_end()?;
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
             ToController::Finished { output, stood_still } => {
@@ -269,13 +293,12 @@ impl<'a> Group<'a> {
                 }
                 member.phase = Phase::Finished(output);
                 self.check_for_early_returns();
-                if self.members.iter().all(Member::has_ended_well) {
-                    self.leaving_since.get_or_insert_with(Instant::now);
-                }
+                self.check_for_the_end()?;
             }
             ToController::Failed(failure) => {
+                let in_start = member.is_in_start();
                 member.phase = Phase::Failed;
-                self.fail(failing::seen(rank, failure));
+                self.fail(failing::seen(rank, failure, in_start));
             }
             ToController::Hello(_) => tracing::warn!("rank {rank} said hello twice"),
         }
@@ -287,6 +310,10 @@ impl<'a> Group<'a> {
         let Saved { index, failed, warnings } = saved;
         for warning in warnings {
             self.job.console.warning(&warning);
+        }
+        // Until now they have waited for the driver.
+        for member in &mut self.members {
+            member.reported = Instant::now();
         }
         self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() })
     }

@@ -87,7 +87,7 @@ impl Ledger {
 
     /// One rank has come to a checkpoint; the reduced metrics where it was the last rank and a report comes with it.
     pub(crate) fn begin(&mut self, rank: usize, begun: Begun) -> Result<Option<(u64, Value)>> {
-        let Begun { checkpoint: index, report, reports } = begun;
+        let Begun { checkpoint: index, report, reports, steps: _ } = begun;
         let report_index = report.as_ref().map(|(index, _)| *index);
         // With the checkpoint's first part, whoever has made its report made it without one, and would never give a part.
         if self.pending.is_none()

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, ExitStatus};
+use std::time::Instant;
 
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
@@ -10,11 +11,13 @@ use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use super::activity::RankActivity;
 use super::output::RankLog;
 use super::wakeups::Source;
 use crate::channel::{Decoder, ToController};
 use crate::error::{Error, Result};
 use crate::log::{Console, Stream};
+use crate::worker::Doing;
 
 /// How many bytes of one worker are taken before the others' events: one that prints or reports without pause must not keep
 /// the driver from hearing of a failure or a signal.
@@ -28,6 +31,9 @@ const PIPE: usize = 1024 * 1024;
 pub(super) enum Phase {
     /// Started, and not yet heard of.
     Starting,
+    /// It takes its place among the others.
+    Joining,
+    /// Its loop has begun.
     Running,
     /// The loop returned this.
     Finished(Vec<u8>),
@@ -40,7 +46,7 @@ impl Phase {
     pub(super) fn stopped_at(&self) -> Option<u64> {
         match self {
             Self::Stopped(steps) => Some(*steps),
-            Self::Starting | Self::Running | Self::Finished(_) | Self::Failed => None,
+            Self::Starting | Self::Joining | Self::Running | Self::Finished(_) | Self::Failed => None,
         }
     }
 }
@@ -50,6 +56,12 @@ pub(super) struct Member {
     pub(super) rank: usize,
     pub(super) phase: Phase,
     pub(super) reports: u64,
+    /// What it last did, as it said.
+    pub(super) doing: Doing,
+    /// When something of it was last heard.
+    pub(super) heard: Instant,
+    /// When its last report came, or its loop began.
+    pub(super) reported: Instant,
     pub(super) log: RankLog,
     /// How the process ended.
     pub(super) status: Option<ExitStatus>,
@@ -83,6 +95,9 @@ impl Member {
                 rank,
                 phase: Phase::Starting,
                 reports: 0,
+                doing: Doing::default(),
+                heard: Instant::now(),
+                reported: Instant::now(),
                 log,
                 status: None,
                 child,
@@ -104,9 +119,31 @@ impl Member {
         }
     }
 
+    pub(super) fn rank(&self) -> usize {
+        self.rank
+    }
+
     /// Nothing but the end of its process is to come.
     pub(super) fn has_ended_well(&self) -> bool {
         matches!(self.phase, Phase::Finished(_) | Phase::Stopped(_))
+    }
+
+    /// It has not yet begun its loop.
+    pub(super) fn is_in_start(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Joining)
+    }
+
+    /// It has made so many reports, at this step.
+    pub(super) fn has_reported(&mut self, reports: u64, steps: u64) {
+        self.reports = reports;
+        self.reported = Instant::now();
+        self.doing.reports = reports;
+        self.doing.steps = steps;
+    }
+
+    /// What it last did.
+    pub(super) fn activity(&self) -> RankActivity {
+        RankActivity::new(self.rank, self.doing, matches!(self.phase, Phase::Finished(_)))
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -124,7 +161,8 @@ impl Member {
         registry.reregister(&mut channel, Source::Channel(self.rank).token(), interest)?;
         self.channel = Some(channel);
         self.decoder = decoder;
-        self.phase = Phase::Running;
+        self.phase = Phase::Joining;
+        self.heard = Instant::now();
         Ok(())
     }
 
@@ -149,7 +187,11 @@ impl Member {
     /// Reads a share of what the channel has, for [`next_message`](Self::next_message); true where there may be more.
     pub(super) fn receive(&mut self) -> bool {
         let Some(channel) = &mut self.channel else { return false };
-        match read_share(channel, |bytes| self.decoder.push(bytes)) {
+        let take = |bytes: &[u8]| {
+            self.heard = Instant::now();
+            self.decoder.push(bytes);
+        };
+        match read_share(channel, take) {
             Share::More => return true,
             Share::All => {}
             Share::Closed => self.channel = None,

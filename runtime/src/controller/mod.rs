@@ -2,6 +2,7 @@
 //!
 //! Workers push; the controller sees a report, an error, a closed channel, the end of a process at once.
 
+mod activity;
 mod door;
 mod failure;
 mod group;
@@ -13,8 +14,9 @@ mod reports;
 mod signals;
 mod wakeups;
 
+pub use activity::RankActivity;
 pub use failure::{FailureKind, RunFailure};
-pub(crate) use group::{Ended, Job, run};
+pub(crate) use group::{Ended, Job, Milestone, run};
 pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint, Saved};
 pub(crate) use records::{from_record, record};
-pub(crate) use reports::{Reduce, Reduced, Reports};
+pub(crate) use reports::{Reduce, Reduced, Reports, open_whole};

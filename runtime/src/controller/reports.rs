@@ -89,7 +89,7 @@ impl Reports {
 }
 
 /// Opens for appending; a line that a killed driver left unfinished is cut off.
-fn open_whole(path: &Path) -> std::io::Result<File> {
+pub(crate) fn open_whole(path: &Path) -> std::io::Result<File> {
     let file = File::options().create(true).append(true).open(path)?;
     let text = std::fs::read(path)?;
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);

@@ -9,6 +9,7 @@ use tch::Tensor;
 use crate::callback::Event;
 use crate::error::Result;
 use crate::worker::Hooks;
+use crate::worker::activity::{self, Collective};
 
 /// How much the loss of the current batch counts in the mean over ranks and over the window of accumulation.
 ///
@@ -84,7 +85,8 @@ impl LossWeight {
     /// The pass backward from the weighted loss, and its events.
     pub(super) fn backward(&self, loss: &Tensor) -> Result<()> {
         self.fire_with(Event::BeforeBackward, loss)?;
-        self.apply(loss)?.f_backward()?;
+        let weighted = self.apply(loss)?;
+        activity::within(Collective::Backward, || weighted.f_backward())?;
         self.fire_with(Event::AfterBackward, loss)
     }
 

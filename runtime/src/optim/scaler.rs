@@ -9,6 +9,7 @@ use super::rule::Rule;
 use crate::c10d::ReduceOp;
 use crate::c10d::aten::{self, ScaleUpdate};
 use crate::error::{Error, Result};
+use crate::worker::activity::{self, Collective};
 
 /// Multiplies the loss by a large factor before the backward pass, and divides the gradients by it before the step, so that
 /// small gradients do not become 0 where a part of the net computes in float16: `torch.amp.GradScaler`, after Micikevicius
@@ -232,7 +233,7 @@ impl GradScaler {
             found_inf = found_inf.f_maximum(&found.f_to(Device::Cpu)?)?;
         }
         if let Some(group) = &optimizer.group {
-            group.all_reduce(&mut found_inf, ReduceOp::Max)?;
+            activity::within(Collective::AllReduce, || group.all_reduce(&mut found_inf, ReduceOp::Max))?;
         }
         Ok(found_inf)
     }

@@ -11,6 +11,7 @@ use super::outputs::Outputs;
 use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup, aten};
 use crate::error::Result;
 use crate::optim::{LossWeight, Parameters, buffers, named_trainable};
+use crate::worker::activity::{self, Collective};
 
 /// A net `N` with its parameters, made by [`Context::prepare_model`](crate::worker::Context::prepare_model).
 ///
@@ -91,7 +92,7 @@ impl<N> Model<N> {
         }
         let Some(ddp) = &self.ddp else { return forward(&self.net).into_value() };
         let pass = || {
-            ddp.before_forward()?;
+            activity::within(Collective::Forward, || ddp.before_forward())?;
             let value = forward(&self.net).into_value()?;
             let mut tensors = Vec::new();
             O::collect(&value, &mut tensors);

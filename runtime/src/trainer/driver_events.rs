@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use trainloop_checkpoint::Committed;
 
-use super::RunFailure;
+use super::{RunFailure, StateChange};
 use crate::callback::{Callbacks, CheckpointInfo, Event, MetricsType, Offer, Reduced, RunEnd, RunInfo};
 use crate::error::{Error, Result};
 use crate::log::Console;
@@ -64,6 +64,21 @@ impl<M: Metrics> DriverEvents<M> {
     /// A rank has failed. Whatever a callback makes of it, that failure is the one that counts.
     pub(super) fn exception(&self, run: &RunInfo, failure: &RunFailure) {
         self.warn(self.callbacks.run_all(Event::Exception, Offer::new(&[run, failure])));
+    }
+
+    /// The group is about to start again.
+    pub(super) fn restart(&self, run: &RunInfo, failure: &RunFailure) -> Result<()> {
+        self.callbacks.run(Event::Restart, Offer::new(&[run, failure]))
+    }
+
+    /// The run's state has changed.
+    pub(super) fn state(&self, run: &RunInfo, change: &StateChange) -> Result<()> {
+        self.callbacks.run(Event::State, Offer::new(&[run, change]))
+    }
+
+    /// The same for a run that has an error already, which is the one that counts.
+    pub(super) fn state_of_failure(&self, run: &RunInfo, change: &StateChange) {
+        self.warn(self.callbacks.run_all(Event::State, Offer::new(&[run, change])));
     }
 
     /// The run has ended. An error of a callback is the run's where it has no other.

@@ -7,16 +7,19 @@ mod history;
 mod in_process;
 mod outcome;
 mod parameters;
+mod policy;
 pub(crate) mod registry;
 mod removed;
 mod run_config;
 mod run_folder;
+mod run_state;
 mod scaling_config;
 mod session;
 mod torch_trainer;
+mod unfinished;
 
 pub use crate::channel::Travels;
-pub use crate::controller::{FailureKind, RunFailure};
+pub use crate::controller::{FailureKind, RankActivity, RunFailure};
 #[doc(hidden)]
 pub use call::{Beside, init_state, run};
 pub use checkpoint_config::{CheckpointConfig, ScoreValue, WhenBusy};
@@ -25,8 +28,10 @@ pub use parameters::{ContextParam, InitState, Lent, LoopReturn};
 pub use registry::TrainLoop;
 pub use removed::{AccelerateTrainer, LightningTrainer, TransformersTrainer};
 pub use run_config::{FailureConfig, Resume, RunConfig};
+pub use run_state::{RunState, StateChange};
 pub use scaling_config::{Backend, ScalingConfig, Workers};
 pub use torch_trainer::TorchTrainer;
+pub use unfinished::Unfinished;
 
 pub(crate) use checkpoint_config::Every;
 pub(crate) use registry::{Registration, find};

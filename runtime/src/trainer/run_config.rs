@@ -117,29 +117,49 @@ impl RunConfig {
 }
 
 /// What happens after a worker has failed: by default nothing more.
+///
+/// A failure before the rank's loop began, such as a worker that never joined, is a failure of the *start*, and is counted
+/// apart. The same error of the loop at the same step, with no new checkpoint between, ends the run whatever is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailureConfig {
     pub(crate) max_failures: Option<u64>,
+    pub(crate) max_start_failures: Option<u64>,
     pub(crate) unlimited: bool,
 }
+
+/// How many starts may fail in a row where failures are not limited: what keeps a worker from joining seldom goes away.
+const START_FAILURES: u64 = 3;
 
 impl FailureConfig {
     /// After a failure the group starts again from the latest committed checkpoint, at most so often. There is no group with
     /// `workers(0)`: an error of the loop then ends the run.
     #[must_use]
     pub fn max_failures(failures: u64) -> Self {
-        Self { max_failures: Some(failures), unlimited: false }
+        Self { max_failures: Some(failures), ..Self::default() }
     }
 
     /// After a failure the group always starts again.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { max_failures: None, unlimited: true }
+        Self { unlimited: true, ..Self::default() }
     }
 
-    /// True if another start is allowed after `failures` of them.
-    pub(crate) fn allows(self, failures: u64) -> bool {
-        self.unlimited || failures <= self.max_failures.unwrap_or(0)
+    /// How many starts may fail in a row and be tried again. As many as of the other failures unless said otherwise, and 3
+    /// with [`unlimited`](Self::unlimited).
+    #[must_use]
+    pub fn max_start_failures(mut self, failures: u64) -> Self {
+        self.max_start_failures = Some(failures);
+        self
+    }
+
+    /// How many failures of loops are followed by another start; `None` for all.
+    pub(crate) fn limit(self) -> Option<u64> {
+        (!self.unlimited).then(|| self.max_failures.unwrap_or(0))
+    }
+
+    /// How many failures of the start in a row are.
+    pub(crate) fn start_limit(self) -> Option<u64> {
+        Some(self.max_start_failures.or(self.limit()).unwrap_or(START_FAILURES))
     }
 }
 
@@ -158,15 +178,6 @@ pub enum Resume {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_counted_exactly() {
-        let allowed = |config: FailureConfig| (1..5).take_while(|&failures| config.allows(failures)).count();
-        assert_eq!(allowed(FailureConfig::default()), 0);
-        assert_eq!(allowed(FailureConfig::max_failures(0)), 0);
-        assert_eq!(allowed(FailureConfig::max_failures(3)), 3);
-        assert_eq!(allowed(FailureConfig::unlimited()), 4);
-    }
 
     #[test]
     fn what_is_said_later_counts_and_the_rest_stays() {

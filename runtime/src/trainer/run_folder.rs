@@ -19,6 +19,7 @@ use crate::metric::MetricField;
 /// NAME/run.json        what runs: loop, config, when
 /// NAME/generation      how often the group was started
 /// NAME/reports.jsonl   every rank's reports, a line each
+/// NAME/states.jsonl    the run's states, a line for each change
 /// NAME/outcome.json    what came of it, once it has ended well
 /// NAME/checkpoints/    see docs/checkpoint-format.md
 /// NAME/journal.jsonl   commits and deletions of checkpoints

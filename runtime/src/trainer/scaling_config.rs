@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::scaling;
 use crate::error::{Error, Result};
 
 /// How many workers, on what.
@@ -18,6 +19,15 @@ pub struct ScalingConfig {
     pub(crate) backend: Option<Backend>,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) collective_timeout: Option<Duration>,
+    pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) report_timeout: Option<Duration>,
+}
+
+/// How often a worker says that it is alive, and for how long it may say nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heartbeat {
+    pub(crate) every: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// A number of workers, or a range of it: `4.into()`, `(2..=8).into()`.
@@ -44,20 +54,8 @@ impl Workers {
         self.most
     }
 
-    /// How many there are where `slots` have room for one each; only a range asks for the room.
-    fn in_slots(self, slots: impl FnOnce() -> usize) -> Result<usize> {
-        let Self { least, most } = self;
-        if least == most {
-            return Ok(most);
-        }
-        let slots = slots();
-        if slots < least {
-            return Err(Error::config(format!(
-                "{least} to {most} workers are asked for, and this machine has room for {slots}; ask for fewer, or for an \
-                 exact number, which is started whatever room there is"
-            )));
-        }
-        Ok(most.min(slots))
+    pub(crate) fn least(self) -> usize {
+        self.least
     }
 
     fn validate(self) -> Result<()> {
@@ -130,6 +128,24 @@ impl ScalingConfig {
         self
     }
 
+    /// How often each worker says that it is alive, from a thread of its own, and for how long nothing may be heard of it
+    /// before it has failed; every second and for a minute unless said otherwise. This finds a process that is stopped, or
+    /// a machine that hangs; a loop that computes for hours without a word is alive. With `Duration::MAX` as the timeout
+    /// nobody is waited for with impatience, as a debugger needs it.
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration, timeout: Duration) -> Self {
+        self.heartbeat = Some(Heartbeat { every, timeout });
+        self
+    }
+
+    /// How long each rank may take from one report to the next, the first counted from its loop's beginning; any time
+    /// unless said otherwise. The rank that the others wait for is named, with what each rank last did.
+    #[must_use]
+    pub fn report_timeout(mut self, timeout: Duration) -> Self {
+        self.report_timeout = Some(timeout);
+        self
+    }
+
     /// What is said here, and of the rest what `defaults` says.
     pub(crate) fn over(self, defaults: &Self) -> Self {
         Self {
@@ -138,6 +154,8 @@ impl ScalingConfig {
             backend: self.backend.or(defaults.backend),
             start_timeout: self.start_timeout.or(defaults.start_timeout),
             collective_timeout: self.collective_timeout.or(defaults.collective_timeout),
+            heartbeat: self.heartbeat.or(defaults.heartbeat),
+            report_timeout: self.report_timeout.or(defaults.report_timeout),
         }
     }
 
@@ -148,8 +166,10 @@ impl ScalingConfig {
 
     /// How many workers the next generation has; 0 where the loop runs in the driver.
     pub(crate) fn next_generation(&self) -> Result<usize> {
-        self.asked().in_slots(|| {
-            if self.uses_gpu() { gpus() } else { std::thread::available_parallelism().map_or(1, NonZero::get) }
+        scaling::workers(self.asked(), || {
+            let room =
+                if self.uses_gpu() { gpus() } else { std::thread::available_parallelism().map_or(1, NonZero::get) };
+            Ok(room)
         })
     }
 
@@ -174,7 +194,21 @@ impl ScalingConfig {
         self.collective_timeout.unwrap_or(Duration::from_secs(600))
     }
 
+    pub(crate) fn beats(&self) -> Heartbeat {
+        self.heartbeat.unwrap_or(Heartbeat { every: Duration::from_secs(1), timeout: Duration::from_secs(60) })
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
+        let Heartbeat { every, timeout } = self.beats();
+        if every < Duration::from_millis(1) || every >= timeout {
+            return Err(Error::config(format!(
+                "a heartbeat every {every:?} with a timeout of {timeout:?} cannot be: it beats at most every millisecond, and \
+                 several times within the timeout"
+            )));
+        }
+        if self.report_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::config("a report timeout of zero lets no rank report; give it a duration"));
+        }
         if self.start_within().is_zero() || self.collective_within().is_zero() {
             return Err(Error::config("a timeout of zero lets no worker join; give it a duration"));
         }
@@ -209,16 +243,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_as_many_workers_as_there_is_room_for() {
-        let workers = |workers: Workers, slots: usize| workers.in_slots(|| slots);
-        assert_eq!(workers(4.into(), 1).unwrap(), 4);
-        assert_eq!(workers((2..=8).into(), 5).unwrap(), 5);
-        assert_eq!(workers((2..=8).into(), 16).unwrap(), 8);
-        let error = workers((4..=8).into(), 2).unwrap_err().to_string();
-        assert!(error.contains("4 to 8 workers are asked for, and this machine has room for 2"), "{error}");
-    }
-
-    #[test]
     fn ranges_of_no_number_are_refused() {
         #[allow(clippy::reversed_empty_ranges)]
         for workers in [ScalingConfig::workers(8..=2), ScalingConfig::workers(0..=4)] {
@@ -232,5 +256,18 @@ mod tests {
         let defaults = ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
         let over = ScalingConfig::workers(3).over(&defaults);
         assert_eq!(over, ScalingConfig::workers(3).use_gpu(true).start_timeout(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn heartbeats_that_cannot_be_are_refused() {
+        let beats = |every, timeout| {
+            ScalingConfig::default().heartbeat(Duration::from_millis(every), Duration::from_millis(timeout)).validate()
+        };
+        beats(100, 1000).unwrap();
+        for (every, timeout) in [(0, 1000), (1000, 1000), (0, 0)] {
+            let error = beats(every, timeout).unwrap_err().to_string();
+            assert!(error.contains("a heartbeat every"), "{error}");
+        }
+        ScalingConfig::default().report_timeout(Duration::ZERO).validate().unwrap_err();
     }
 }

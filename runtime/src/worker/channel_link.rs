@@ -6,11 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 use trainloop_checkpoint::fault;
 
+use super::activity::{self, CheckpointPart};
 use super::link::{Answer, HandIn, Link};
 use crate::channel::{Begun, ToController, ToWorker, Written, read_frame, write_frame};
 use crate::error::{Error, Result};
@@ -28,7 +30,7 @@ pub(super) struct ChannelLink {
 impl ChannelLink {
     /// Takes over the channel once the start has come. From here on the channel's end, which is the driver's end or its
     /// wish that this worker ends, ends this process at once, whatever the loop is doing.
-    pub(super) fn new(channel: &UnixStream, driver: OwnedFd, reports: u64) -> Result<Self> {
+    pub(super) fn new(channel: &UnixStream, driver: OwnedFd, reports: u64, heartbeat: Duration) -> Result<Self> {
         let (sender, answers) = self::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let start = || -> std::io::Result<UnixStream> {
@@ -45,10 +47,18 @@ impl ChannelLink {
         };
         let channel = start().map_err(|error| Error::channel(format!("cannot watch the channel: {error}")))?;
         let channel = Arc::new(Mutex::new(channel));
+        activity::reports(reports);
+        beat(Arc::clone(&channel), heartbeat)
+            .map_err(|error| Error::channel(format!("cannot start the thread of heartbeats: {error}")))?;
         Ok(Self { channel, answers, stop, reports: Cell::new(reports) })
     }
 
-    /// One message; also the worker's last.
+    /// The worker's last message, and what its loop did at last.
+    pub(super) fn end(&self, end: &ToController) -> Result<()> {
+        self.send(&ToController::Alive(activity::doing()))?;
+        self.send(end)
+    }
+
     pub(super) fn send(&self, message: &ToController) -> Result<()> {
         send(&self.channel, message)
     }
@@ -56,6 +66,22 @@ impl ChannelLink {
     pub(super) fn reports(&self) -> u64 {
         self.reports.get()
     }
+
+    fn note_reports(&self, reports: u64) {
+        self.reports.set(reports);
+        activity::reports(reports);
+    }
+}
+
+/// Says every so often that this process is alive, whatever its loop is doing. Where the channel is full, the driver has
+/// enough to read, which tells it the same.
+fn beat(channel: Arc<Mutex<UnixStream>>, every: Duration) -> std::io::Result<()> {
+    let beat = move || {
+        while send(&channel, &ToController::Alive(activity::doing())).is_ok() {
+            std::thread::sleep(every);
+        }
+    };
+    std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beat).map(drop)
 }
 
 fn send(channel: &Mutex<UnixStream>, message: &ToController) -> Result<()> {
@@ -64,7 +90,9 @@ fn send(channel: &Mutex<UnixStream>, message: &ToController) -> Result<()> {
 
 fn hand_in(channel: &Mutex<UnixStream>, written: Written) -> Result<()> {
     fault::step(fault::WORKER_BEFORE_VOTE);
+    let checkpoint = written.checkpoint;
     send(channel, &ToController::Written(written))?;
+    activity::checkpoint(checkpoint, CheckpointPart::HandedIn);
     fault::step(fault::WORKER_AFTER_VOTE);
     Ok(())
 }
@@ -100,15 +128,16 @@ fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<Answer>, sto
 /// socket's buffer fills and the write waits: that is the back-pressure.
 impl Link for ChannelLink {
     fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
-        self.send(&ToController::Report { index, metrics })?;
-        self.reports.set(index + 1);
+        self.send(&ToController::Report { index, steps: activity::doing().steps, metrics })?;
+        self.note_reports(index + 1);
         Ok(())
     }
 
     fn begin(&self, begun: Begun) -> Result<()> {
-        let reports = begun.reports;
+        let Begun { checkpoint, reports, .. } = begun;
         self.send(&ToController::Begun(begun))?;
-        self.reports.set(reports);
+        activity::checkpoint(checkpoint, CheckpointPart::Begun);
+        self.note_reports(reports);
         Ok(())
     }
 
@@ -125,6 +154,7 @@ impl Link for ChannelLink {
         loop {
             match self.answers.recv() {
                 Ok(answer) if answer.checkpoint == checkpoint => {
+                    activity::checkpoint(checkpoint, CheckpointPart::Answered);
                     fault::step(fault::WORKER_AFTER_ANSWER);
                     return Ok(answer);
                 }
@@ -138,6 +168,7 @@ impl Link for ChannelLink {
         loop {
             match self.answers.try_recv() {
                 Ok(answer) if answer.checkpoint == checkpoint => {
+                    activity::checkpoint(checkpoint, CheckpointPart::Answered);
                     fault::step(fault::WORKER_AFTER_ANSWER);
                     return Ok(Some(answer));
                 }

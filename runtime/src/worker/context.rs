@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tch::Device;
 use tch::nn::Path;
 
+use super::activity::{self, Collective};
 use super::agreement::Agreement;
 use super::collective::AllReduce;
 use super::hooks::Hooks;
@@ -128,7 +129,9 @@ impl<M> Context<M> {
     /// As [`prepare_model`](Self::prepare_model).
     pub fn prepare_model_with<N>(&self, options: ModelOptions, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
         let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
-        Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
+        activity::within(Collective::PrepareModel, || {
+            Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
+        })
     }
 
     /// Shares a loader out over the ranks: each gets its part of every global batch of `batch_size` × world size samples,
@@ -172,7 +175,7 @@ impl<M> Context<M> {
     /// Where a rank does not come within the collective timeout, or has gone.
     pub fn barrier(&self) -> Result<()> {
         match self.process_group() {
-            Some(group) => Ok(group.barrier()?),
+            Some(group) => Ok(activity::within(Collective::Barrier, || group.barrier())?),
             None => Ok(()),
         }
     }
@@ -192,7 +195,7 @@ impl<M> Context<M> {
     /// # Errors
     /// Where a rank does not come within the collective timeout, or has gone, or the mean of whole numbers is asked for.
     pub fn all_reduce<T: AllReduce>(&self, value: T, op: ReduceOp) -> Result<T> {
-        value.all_reduce(self.process_group(), op, self.parts.device)
+        activity::within(Collective::AllReduce, || value.all_reduce(self.process_group(), op, self.parts.device))
     }
 
     /// Runs a validation, without gradients: loaders and losses inside are not the training's, so that the events of epochs

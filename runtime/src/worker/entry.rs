@@ -1,5 +1,6 @@
 //! A worker process, from its start to its end.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -52,11 +53,11 @@ fn work(invitation: &Invitation) -> Result<()> {
     let Some(ToWorker::Start(start)) = read_frame(&channel)? else {
         return Err(Error::channel("the driver closed the channel before the start"));
     };
-    let link = Rc::new(ChannelLink::new(&channel, driver, start.reports)?);
+    let link = Rc::new(ChannelLink::new(&channel, driver, start.reports, Duration::from_millis(start.heartbeat_ms))?);
 
     let end = train(&start, invitation.rank, &link);
     let code = i32::from(matches!(end, ToController::Failed(_)));
-    link.send(&end)?;
+    link.end(&end)?;
     // The driver has heard why; the exit code repeats it for whoever else looks.
     std::process::exit(code);
 }
@@ -81,6 +82,8 @@ fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
 thread_local! {
     /// File and line of the last panic on this thread.
     static PANIC_LOCATION: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// Its backtrace, where `RUST_BACKTRACE` asks for it.
+    static PANIC_BACKTRACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 fn note_panic_locations() {
@@ -88,6 +91,10 @@ fn note_panic_locations() {
     std::panic::set_hook(Box::new(move |panic| {
         if let Some(location) = panic.location() {
             PANIC_LOCATION.with(|cell| *cell.borrow_mut() = Some(format!("{}:{}", location.file(), location.line())));
+        }
+        let backtrace = Backtrace::capture();
+        if backtrace.status() == BacktraceStatus::Captured {
+            PANIC_BACKTRACE.with(|cell| *cell.borrow_mut() = Some(backtrace.to_string()));
         }
         print(panic);
     }));
@@ -122,6 +129,8 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
+        fault::step(fault::WORKER_BEFORE_LOOP);
+        link.send(&ToController::LoopBegins)?;
         (registration.run)(seat)
     };
     match catch_unwind(AssertUnwindSafe(run)) {
@@ -138,6 +147,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
                 of_a_peer: is_peer_failure(&Error::other(message.clone())),
                 message,
                 location: Some(location.unwrap_or_else(|| "an unknown place".to_owned())),
+                backtrace: PANIC_BACKTRACE.with(RefCell::take),
                 reports: link.reports(),
             })
         }
@@ -150,7 +160,20 @@ fn checkpoints(start: &Start) -> Result<Checkpoints> {
 }
 
 fn failure(error: &(dyn std::error::Error + 'static), reports: u64) -> Failure {
-    Failure { message: with_causes(error), location: None, of_a_peer: is_peer_failure(error), reports }
+    Failure {
+        message: with_causes(error),
+        location: None,
+        backtrace: backtrace_of(error),
+        of_a_peer: is_peer_failure(error),
+        reports,
+    }
+}
+
+/// That of an error which has one: std's `Error` cannot be asked, but `anyhow` writes it at the end of the error's `Debug`.
+fn backtrace_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let text = format!("{error:?}");
+    let (_, backtrace) = text.split_once("\nStack backtrace:\n")?;
+    Some(backtrace.to_owned())
 }
 
 fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {

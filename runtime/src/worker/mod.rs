@@ -1,5 +1,6 @@
 //! The worker's side: the process's entry, and the [`Context`] that the loop gets.
 
+pub(crate) mod activity;
 mod agreement;
 mod channel_link;
 mod collective;
@@ -11,11 +12,13 @@ mod saver;
 mod seat;
 mod source;
 
+pub use activity::{CheckpointPart, Collective};
 pub use collective::AllReduce;
 pub use context::{Context, RankZero};
 pub use seat::Seat;
 pub use source::{CheckpointSource, Files};
 
+pub(crate) use activity::Doing;
 pub(crate) use entry::{enter, invitation};
 pub(crate) use hooks::Hooks;
 pub(crate) use link::{Answer, HandIn, Link};

@@ -39,8 +39,12 @@ const FAULT: &str = "TRAINLOOP_TEST_FAULT";
 
 /// `Ok`, unless the test wants this place to fail.
 fn note(folder: &Path, line: &str, place: &str) -> Result<()> {
+    note_in(&folder.join("events.txt"), line, place)
+}
+
+fn note_in(path: &Path, line: &str, place: &str) -> Result<()> {
     // One write of one line: the ranks' do not mix.
-    let mut file = File::options().create(true).append(true).open(folder.join("events.txt"))?;
+    let mut file = File::options().create(true).append(true).open(path)?;
     file.write_all(format!("{line}\n").as_bytes())?;
     match std::env::var(FAULT).unwrap_or_default() {
         fault if fault == place => Err(Error::other(format!("the {place} is a banana"))),
@@ -106,6 +110,19 @@ fn saved(info: &CheckpointInfo, metrics: Option<&Reduced<Numbers>>, run: &RunInf
 fn failed(failure: &RunFailure, run: &RunInfo) -> Result<()> {
     let first = failure.to_string().lines().next().unwrap_or_default().to_owned();
     note(&run.path, &format!("exception after {} restarts: {first}", run.restarts), "exception")
+}
+
+#[callback(restart)]
+fn again(failure: &RunFailure, run: &RunInfo) -> Result<()> {
+    let line = format!("restart {} after {}, generation {}", run.restarts, failure.kind, run.generation);
+    note(&run.path, &line, "restart")
+}
+
+#[callback(state)]
+fn changed(change: &StateChange, run: &RunInfo) -> Result<()> {
+    let from = change.from.map_or("nothing".to_owned(), |from| from.to_string());
+    let line = format!("{from} to {} in generation {} of {}", change.to, run.generation, change.generation);
+    note_in(&run.path.join("states.txt"), &line, &format!("state-{}", change.to))
 }
 
 #[callback(run_end)]

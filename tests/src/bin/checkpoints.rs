@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,10 @@ struct Plan {
     keep: Option<usize>,
     /// `max` or `min`.
     score: Option<String>,
-    max_failures: u64,
+    /// `None`: any number.
+    max_failures: Option<u64>,
+    max_start_failures: Option<u64>,
+    start_timeout_ms: Option<u64>,
 }
 
 #[derive(Config, Serialize, Deserialize, Debug, Clone)]
@@ -193,7 +197,16 @@ fn shown(outcome: &Outcome<play>) -> Result<Value> {
 }
 
 fn fit(plan: &str) -> Result<Outcome<play>> {
-    let Plan { storage, workers, keep, score, max_failures } = serde_json::from_str(plan).map_err(Error::other)?;
+    let Plan { storage, workers, keep, score, max_failures, max_start_failures, start_timeout_ms } =
+        serde_json::from_str(plan).map_err(Error::other)?;
+    let mut failure = max_failures.map_or_else(FailureConfig::unlimited, FailureConfig::max_failures);
+    if let Some(limit) = max_start_failures {
+        failure = failure.max_start_failures(limit);
+    }
+    let mut scaling = ScalingConfig::workers(workers);
+    if let Some(timeout) = start_timeout_ms {
+        scaling = scaling.start_timeout(Duration::from_millis(timeout));
+    }
     let mut checkpoint = CheckpointConfig::new();
     checkpoint = match score.as_deref() {
         Some("max") => checkpoint.score_max(|metrics: &Value1| metrics.value),
@@ -205,10 +218,27 @@ fn fit(plan: &str) -> Result<Outcome<play>> {
     }
     let run = RunConfig::named("run").storage(storage).progress(false);
     TorchTrainer::<play>::new(Config { label: "run".to_owned() })
-        .scaling(ScalingConfig::workers(workers))
-        .run(run.failure(FailureConfig::max_failures(max_failures)))
+        .scaling(scaling)
+        .run(run.failure(failure))
         .checkpoint(checkpoint)
         .fit()
+        .inspect_err(show_what_there_is)
+}
+
+/// Of a run that failed, in JSON.
+fn show_what_there_is(error: &Error) {
+    let Some(so_far) = error.outcome() else { return };
+    let texts = |history: Vec<Value1>| history.iter().map(|metrics| metrics.value.to_string()).collect::<Vec<_>>();
+    let index = |checkpoint: Result<Option<Checkpoint>>| checkpoint.map(|found| found.map(|found| found.index())).ok();
+    let line = json!({
+        "reports": so_far.reports,
+        "restarts": so_far.restarts,
+        "history": so_far.history().map(texts).ok(),
+        "last": so_far.metrics::<Value1>().ok().flatten().map(|metrics| metrics.value.to_string()),
+        "latest": index(so_far.latest_checkpoint()),
+        "best": index(so_far.best_checkpoint()),
+    });
+    println!("{line}");
 }
 
 #[trainloop::main]

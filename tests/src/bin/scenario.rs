@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
 
 use rustix::process::{Signal, getpid, kill_process};
@@ -38,6 +38,9 @@ impl StdError for TokenizerError {
     }
 }
 
+#[derive(TrainState)]
+struct Nothing;
+
 #[train_loop(strategy = ddp)]
 #[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdError + Send + Sync>> {
@@ -69,8 +72,16 @@ fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdEr
             Act::AllReduceForEver => loop {
                 let _ = ctx.all_reduce(Tensor::ones([1000], (Kind::Float, Device::Cpu)), ReduceOp::Mean)?;
             },
+            Act::AllReduce => drop(ctx.all_reduce(1_i64, ReduceOp::Sum)?),
+            Act::Steps(steps) => {
+                for _ in 0..*steps {
+                    ctx.step(&Nothing)?;
+                }
+            }
+            Act::ComputeFor(milliseconds) => compute_until(Instant::now() + Duration::from_millis(*milliseconds))?,
+            Act::AnyhowError(words) => return Err(no_luck(words).into()),
             Act::Sleep => thread::sleep(Duration::from_secs(1000)),
-            Act::Compute => compute()?,
+            Act::Compute => compute_until(Instant::now() + Duration::from_secs(1000))?,
             Act::StartGrandchild => start_grandchild()?,
             Act::Panic(words) => panic!("{words}"),
             Act::PanicWithoutWords => std::panic::panic_any(17),
@@ -94,12 +105,19 @@ fn await_ready(run: &Path, count: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn compute() -> Result<()> {
+/// Named in a backtrace.
+#[inline(never)]
+fn no_luck(words: &str) -> anyhow::Error {
+    anyhow::anyhow!("{words}")
+}
+
+fn compute_until(end: Instant) -> Result<()> {
     let matrix = Tensor::ones([200, 200], (Kind::Float, Device::Cpu)) / 200.0;
     let mut product = matrix.shallow_clone();
-    loop {
+    while Instant::now() < end {
         product = product.f_matmul(&matrix)?;
     }
+    Ok(())
 }
 
 fn start_grandchild() -> io::Result<()> {
@@ -113,8 +131,15 @@ fn start_grandchild() -> io::Result<()> {
 fn fit(scenario: &Scenario, name: &str) -> Result<()> {
     let timeout = Duration::from_secs(scenario.collective_timeout_seconds);
     let config = Scenario { name: name.to_owned(), ..scenario.clone() };
+    let mut scaling = ScalingConfig::workers(scenario.ranks.len()).collective_timeout(timeout);
+    if let Some((every, timeout)) = scenario.heartbeat {
+        scaling = scaling.heartbeat(Duration::from_millis(every), Duration::from_millis(timeout));
+    }
+    if let Some(timeout) = scenario.report_timeout {
+        scaling = scaling.report_timeout(Duration::from_millis(timeout));
+    }
     let result = TorchTrainer::<act>::new(config)
-        .scaling(ScalingConfig::workers(scenario.ranks.len()).collective_timeout(timeout))
+        .scaling(scaling)
         .run(RunConfig::named(name).storage(&scenario.storage).progress(false))
         .fit();
     match result {
@@ -132,6 +157,9 @@ fn fit(scenario: &Scenario, name: &str) -> Result<()> {
                     FailureKind::NotStarted => ("not started", String::new(), None),
                     FailureKind::ReturnedEarly => ("returned early", String::new(), None),
                     FailureKind::MissedCollective(waiting) => ("missed collective", waiting.clone(), None),
+                    FailureKind::Silent(_) => ("silent", String::new(), None),
+                    FailureKind::Late(_) => ("late", String::new(), None),
+                    FailureKind::Desynchronised(waiting) => ("desynchronised", waiting.clone(), None),
                     other => ("new", other.to_string(), None),
                 };
                 let line = json!({
@@ -140,6 +168,11 @@ fn fit(scenario: &Scenario, name: &str) -> Result<()> {
                     "message": message,
                     "location": location,
                     "reports": failure.reports,
+                    "generation": failure.generation,
+                    "steps": failure.steps,
+                    "also": failure.also,
+                    "activity": failure.activity.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "backtrace": failure.backtrace,
                     "consequences": failure.consequences,
                     "log_tail": failure.log_tail,
                     "log": failure.log,

@@ -52,17 +52,28 @@ impl Sandbox {
     }
 
     pub(crate) fn scenario_with(&self, name: &str, ranks: &[Vec<Act>], change: impl FnOnce(&mut Scenario)) -> Running {
+        Running::start(self.scenario_command(name, ranks, change))
+    }
+
+    pub(crate) fn scenario_command(
+        &self,
+        name: &str,
+        ranks: &[Vec<Act>],
+        change: impl FnOnce(&mut Scenario),
+    ) -> Command {
         let mut scenario = Scenario {
             name: name.to_owned(),
             storage: self.storage(),
             ranks: ranks.to_vec(),
             collective_timeout_seconds: 600,
+            heartbeat: None,
+            report_timeout: None,
             again: None,
         };
         change(&mut scenario);
         let mut command = self.command(env!("CARGO_BIN_EXE_scenario"));
         command.arg(serde_json::to_string(&scenario).unwrap());
-        Running::start(command)
+        command
     }
 
     /// Every process of this sandbox that lives, whoever started it: a zombie has no environment.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use trainloop::trainer::StateChange;
 use trainloop_tests::script::{Act, SCRIPT};
 
 use crate::common::{Ended, Running, Sandbox};
@@ -20,11 +21,27 @@ pub(crate) struct Play {
     pub(crate) keep: Option<usize>,
     pub(crate) score: Option<&'static str>,
     pub(crate) max_failures: u64,
+    /// Whatever `max_failures` is.
+    pub(crate) unlimited: bool,
+    pub(crate) max_start_failures: Option<u64>,
+    pub(crate) start_timeout_ms: Option<u64>,
+    /// What `TRAINLOOP_FAULT` says.
+    pub(crate) fault: &'static str,
 }
 
 impl Play {
     pub(crate) fn new(sandbox: &Sandbox, workers: usize) -> Self {
-        Self { storage: sandbox.storage(), workers, keep: None, score: None, max_failures: 0 }
+        Self {
+            storage: sandbox.storage(),
+            workers,
+            keep: None,
+            score: None,
+            max_failures: 0,
+            unlimited: false,
+            max_start_failures: None,
+            start_timeout_ms: None,
+            fault: "",
+        }
     }
 
     pub(crate) fn run(&self) -> PathBuf {
@@ -37,10 +54,15 @@ impl Play {
             "workers": self.workers,
             "keep": self.keep,
             "score": self.score,
-            "max_failures": self.max_failures,
+            "max_failures": (!self.unlimited).then_some(self.max_failures),
+            "max_start_failures": self.max_start_failures,
+            "start_timeout_ms": self.start_timeout_ms,
         });
         let mut command = sandbox.command(env!("CARGO_BIN_EXE_checkpoints"));
         command.args(["fit", &plan.to_string()]).env(SCRIPT, serde_json::to_string(script).unwrap());
+        if !self.fault.is_empty() {
+            command.env("TRAINLOOP_FAULT", self.fault);
+        }
         command.env("TRAINLOOP_TEST_RUN", self.run()).env("TRAINLOOP_TEST_STARTS", self.starts().to_string());
         Running::start(command)
     }
@@ -72,6 +94,12 @@ impl Play {
         }
         assert!(!ended.stderr.contains("panicked"), "{ended:#?}");
         ended
+    }
+
+    /// The states of the run so far, and the ranks that were their reasons.
+    pub(crate) fn states(&self) -> Vec<(String, Option<usize>)> {
+        let changes = StateChange::of_run(self.run()).unwrap();
+        changes.into_iter().map(|change| (change.to.to_string(), change.rank)).collect()
     }
 
     /// How often the group was started, by any driver.

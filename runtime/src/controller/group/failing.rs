@@ -4,8 +4,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Group};
+use super::{Ended, Group, Milestone};
 use crate::channel::Failure;
+use crate::controller::activity::RankActivity;
 use crate::controller::failure::{FailureKind, Place, RunFailure, Seen, cause};
 use crate::controller::member::{Member, Phase};
 use crate::error::{Error, Result};
@@ -16,12 +17,18 @@ const SETTLE: Duration = Duration::from_millis(50);
 const SETTLE_FOR_CAUSE: Duration = Duration::from_secs(1);
 
 impl Group<'_> {
+    /// Something about this rank is a failure, now.
+    pub(super) fn fail_rank(&mut self, rank: usize, kind: FailureKind) {
+        let member = &self.members[rank];
+        let (reports, in_start) = (member.reports, member.is_in_start());
+        self.fail(Seen { rank, kind, peer_failure: false, reports, in_start, backtrace: None });
+    }
+
     /// A rank has done what the others cannot follow.
     pub(super) fn blame(&mut self, rank: usize, error: Error) -> Result<()> {
         // A disk that is full, say, is nobody's mistake.
         let Error::Checkpoint(message) = error else { return Err(error) };
-        let reports = self.members[rank].reports;
-        self.fail(Seen { rank, kind: FailureKind::Error(message), peer_failure: false, reports });
+        self.fail_rank(rank, FailureKind::Error(message));
         Ok(())
     }
 
@@ -30,9 +37,18 @@ impl Group<'_> {
         let most = self.members.iter().map(|member| member.reports).max().unwrap_or(0);
         let early =
             self.members.iter().find(|member| matches!(member.phase, Phase::Finished(_)) && member.reports < most);
-        if let Some(&Member { rank, reports, .. }) = early {
-            self.fail(Seen { rank, kind: FailureKind::ReturnedEarly, peer_failure: false, reports });
+        if let Some(&Member { rank, .. }) = early {
+            self.fail_rank(rank, FailureKind::ReturnedEarly);
         }
+    }
+
+    /// Once no loop is left, nothing but the ends of processes is awaited.
+    pub(super) fn check_for_the_end(&mut self) -> Result<()> {
+        if self.leaving_since.is_none() && self.members.iter().all(Member::has_ended_well) {
+            self.leaving_since = Some(Instant::now());
+            (self.job.on_milestone)(Milestone::Returned)?;
+        }
+        Ok(())
     }
 
     /// A process has ended.
@@ -45,15 +61,14 @@ impl Group<'_> {
         while self.hear(rank)? {}
         let member = &mut self.members[rank];
         member.drain_output(self.job.console);
-        if matches!(member.phase, Phase::Starting | Phase::Running) {
-            member.phase = Phase::Failed;
-            let reports = member.reports;
+        if matches!(member.phase, Phase::Starting | Phase::Joining | Phase::Running) {
             let kind = ending(status);
             if self.ending && kind == FailureKind::Signal(9) {
-                self.still_ran.push((rank, reports));
+                self.still_ran.push((rank, member.reports));
             } else {
-                self.fail(Seen { rank, kind, peer_failure: false, reports });
+                self.fail_rank(rank, kind);
             }
+            self.members[rank].phase = Phase::Failed;
         }
         Ok(())
     }
@@ -81,18 +96,31 @@ impl Group<'_> {
             .filter(|member| matches!(member.phase, Phase::Finished(_)))
             .map(|member| (member.rank, member.reports))
             .collect();
-        if let Some(first) = cause(&self.failures, &returned, &self.still_ran) {
+        let activity: Vec<RankActivity> = self.members.iter().map(Member::activity).collect();
+        if let Some(first) = cause(&self.failures, &returned, &self.still_ran, &activity) {
             let consequences = self.failures.iter().filter(|seen| seen.peer_failure && seen.rank != first.rank);
             let mut consequences: Vec<usize> = consequences.map(|seen| seen.rank).collect();
             consequences.sort_unstable();
-            let log = &self.members[first.rank].log;
+            let mut also: Vec<usize> =
+                self.failures.iter().filter(|seen| seen.is_as(&first)).map(|seen| seen.rank).collect();
+            also.sort_unstable();
+            consequences.retain(|rank| !also.contains(rank));
+            let Member { log, doing, .. } = &self.members[first.rank];
             return Err(Error::Run(Box::new(RunFailure {
                 rank: first.rank,
                 kind: first.kind,
+                generation: self.job.start.generation,
+                steps: doing.steps,
                 reports: first.reports,
+                in_start: first.in_start,
+                also,
                 consequences,
+                activity,
+                backtrace: first.backtrace,
+                not_restarted: None,
                 log_tail: log.tail(),
                 log: log.path(),
+                outcome: None,
             })));
         }
         if let Some((signal, _)) = self.stopping
@@ -109,13 +137,13 @@ impl Group<'_> {
     }
 }
 
-pub(super) fn seen(rank: usize, failure: Failure) -> Seen {
-    let Failure { message, location, of_a_peer: peer_failure, reports } = failure;
+pub(super) fn seen(rank: usize, failure: Failure, in_start: bool) -> Seen {
+    let Failure { message, location, backtrace, of_a_peer: peer_failure, reports } = failure;
     let kind = match location {
         Some(location) => FailureKind::Panic { message, location },
         None => FailureKind::Error(message),
     };
-    Seen { rank, kind, peer_failure, reports }
+    Seen { rank, kind, peer_failure, reports, in_start, backtrace }
 }
 
 fn ending(status: ExitStatus) -> FailureKind {

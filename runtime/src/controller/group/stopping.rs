@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Group;
+use super::{Group, Milestone};
 use crate::channel::ToWorker;
-use crate::controller::failure::{FailureKind, Seen};
-use crate::controller::member::Phase;
+use crate::controller::activity::{RankActivity, behind};
+use crate::controller::failure::FailureKind;
+use crate::controller::member::{Member, Phase};
+use crate::controller::wakeups::Source;
 use crate::error::{Error, Result};
 
 /// A rank whose loop has returned may take so long to end.
@@ -21,30 +23,46 @@ impl Group<'_> {
         }
         self.job.console.note("stopping: the ranks save at their next step; a second signal ends them at once");
         self.stopping = Some((signal, Instant::now() + STOP));
+        (self.job.on_milestone)(Milestone::Stopping { signal })?;
         self.send_all(&ToWorker::Stop)
     }
 
     pub(super) fn interrupted(&self, signal: i32, steps: Option<u64>) -> Error {
         crate::__private::note_interrupt(signal);
-        Error::Interrupted { steps, signal, run: self.job.run.to_owned() }
+        Error::Interrupted { steps, signal, run: self.job.run.to_owned(), outcome: None }
     }
 
     /// The next time at which something is to be done without an event.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let starting = self.members.iter().any(|member| member.phase == Phase::Starting);
-        let joined_by = starting.then_some(self.start_by);
         let left_by = self.leaving_since.map(|since| since + LEAVE);
         let stopped_by = self.stopping.map(|(_, by)| by);
-        [self.end_at, joined_by, left_by, stopped_by].into_iter().flatten().min()
+        // Once a rank has failed, the group is about to be ended whatever else comes.
+        let of_ranks = if self.failures.is_empty() { self.ranks_deadline() } else { None };
+        [self.end_at, left_by, stopped_by, of_ranks].into_iter().flatten().min()
+    }
+
+    /// By when something must have been heard of the ranks.
+    fn ranks_deadline(&self) -> Option<Instant> {
+        let joined_by = self.members.iter().any(Member::is_in_start).then_some(self.start_by);
+        let heard_by = self.members.iter().filter_map(|member| self.heard_by(member)).min();
+        let reported_by = self.members.iter().filter_map(|member| self.reported_by(member)).min();
+        [joined_by, heard_by, reported_by].into_iter().flatten().min()
+    }
+
+    fn heard_by(&self, member: &Member) -> Option<Instant> {
+        let beats = matches!(member.phase, Phase::Joining | Phase::Running);
+        member.heard.checked_add(self.job.heartbeat_timeout).filter(|_| beats)
+    }
+
+    fn reported_by(&self, member: &Member) -> Option<Instant> {
+        let timeout = self.job.report_timeout.filter(|_| member.phase == Phase::Running)?;
+        member.reported.checked_add(timeout)
     }
 
     pub(super) fn pass_deadlines(&mut self) -> Result<()> {
         let now = Instant::now();
-        if now >= self.start_by && self.failures.is_empty() {
-            let late = self.members.iter().find(|member| member.phase == Phase::Starting);
-            if let Some(rank) = late.map(|member| member.rank) {
-                self.fail(Seen { rank, kind: FailureKind::NotStarted, peer_failure: false, reports: 0 });
-            }
+        if self.failures.is_empty() {
+            self.look_for_silence(now)?;
         }
         let stuck = self.leaving_since.is_some_and(|since| now >= since + LEAVE);
         if stuck || self.end_at.is_some_and(|at| now >= at) {
@@ -58,5 +76,48 @@ impl Group<'_> {
             Some((signal, by)) if now >= by && !self.ending => Err(self.interrupted(signal, None)),
             _ => Ok(()),
         }
+    }
+
+    /// Ranks of which too long nothing was heard: no hello, no heartbeat, no report.
+    fn look_for_silence(&mut self, now: Instant) -> Result<()> {
+        if now >= self.start_by {
+            // Those that have said hello wait for those that have not.
+            let late = self.members.iter().find(|member| member.phase == Phase::Starting);
+            if let Some(rank) =
+                late.or_else(|| self.members.iter().find(|member| member.is_in_start())).map(Member::rank)
+            {
+                self.fail_rank(rank, FailureKind::NotStarted);
+                return Ok(());
+            }
+        }
+        let is_due = |group: &Self| {
+            group.members.iter().any(|member| group.is_silent(member, now) || group.is_late(member, now))
+        };
+        if is_due(self) {
+            // Where the driver itself was busy, in a callback, say, what was said meanwhile is still to be heard.
+            for rank in 0..self.members.len() {
+                if self.hear(rank)? {
+                    self.read_on_later(Source::Channel(rank));
+                }
+            }
+        }
+        let silent = self.members.iter().find(|member| self.is_silent(member, now)).map(Member::rank);
+        let late = self.members.iter().find(|member| self.is_late(member, now)).map(Member::rank);
+        if let Some(rank) = silent {
+            self.fail_rank(rank, FailureKind::Silent(self.job.heartbeat_timeout));
+        } else if let (Some(first), Some(timeout)) = (late, self.job.report_timeout) {
+            // It may be late because it waits for one that has reported since.
+            let activity: Vec<RankActivity> = self.members.iter().map(Member::activity).collect();
+            self.fail_rank(behind(&activity).unwrap_or(first), FailureKind::Late(timeout));
+        }
+        Ok(())
+    }
+
+    fn is_silent(&self, member: &Member, now: Instant) -> bool {
+        self.heard_by(member).is_some_and(|by| now >= by)
+    }
+
+    fn is_late(&self, member: &Member, now: Instant) -> bool {
+        self.reported_by(member).is_some_and(|by| now >= by)
     }
 }

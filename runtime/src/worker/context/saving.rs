@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::state::{Reader, Saved, TrainState};
 use crate::trainer::{Beside, Every};
+use crate::worker::activity::{self, Collective};
 use crate::worker::agreement::Wish;
 use crate::worker::collective::AllReduce;
 use crate::worker::link::Answer;
@@ -68,6 +69,7 @@ impl<M> Context<M> {
         self.announce_stops()?;
         self.poll_save()?;
         self.steps.set(self.steps.get() + 1);
+        activity::steps(self.steps.get());
         self.hooks.fire(Event::StepEnd)?;
         let Every { steps, time } = self.parts.every;
         let wish = || Wish {
@@ -78,7 +80,7 @@ impl<M> Context<M> {
         let group = self.parts.group.as_deref();
         let Wish { stop, save, finish } = self.agreement.step(wish, self.parts.rank, |values, op| {
             // On the CPU, wherever the model is: four numbers.
-            values.all_reduce(group, op, Device::Cpu)
+            activity::within(Collective::Step, || values.all_reduce(group, op, Device::Cpu))
         })?;
         if finish && !self.should_stop {
             self.should_stop = true;
@@ -156,7 +158,7 @@ impl<M> Context<M> {
         self.next_checkpoint += 1;
         let report = report.map(|metrics| (self.reports, metrics));
         self.reports += u64::from(report.is_some());
-        self.parts.link.begin(Begun { checkpoint, report, reports: self.reports })?;
+        self.parts.link.begin(Begun { checkpoint, report, reports: self.reports, steps: self.steps.get() })?;
 
         let SeatParts { rank, world_size, device, .. } = self.parts;
         let part = source.part(Of(Saved { rank, world_size, steps: self.steps.get(), device }));
