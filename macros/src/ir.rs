@@ -170,6 +170,7 @@ pub(crate) enum Event {
     Checkpoint,
     Exception,
     Restart,
+    Resize,
     State,
     TrainStart,
     TrainEnd,
@@ -187,7 +188,7 @@ pub(crate) enum Event {
 
 impl Event {
     /// Of one name, the side that is meant where none is written comes first.
-    pub(crate) const ALL: [(&'static str, Side, Self); 20] = [
+    pub(crate) const ALL: [(&'static str, Side, Self); 21] = [
         ("report", Side::Worker, Self::WorkerReport),
         ("report", Side::Driver, Self::DriverReport),
         ("run_start", Side::Driver, Self::RunStart),
@@ -195,6 +196,7 @@ impl Event {
         ("checkpoint", Side::Driver, Self::Checkpoint),
         ("exception", Side::Driver, Self::Exception),
         ("restart", Side::Driver, Self::Restart),
+        ("resize", Side::Driver, Self::Resize),
         ("state", Side::Driver, Self::State),
         ("train_start", Side::Worker, Self::TrainStart),
         ("train_end", Side::Worker, Self::TrainEnd),

@@ -2,7 +2,7 @@
 
 pub use crate::c10d::ReduceOp;
 pub use crate::callback::{
-    CheckpointInfo, Control, EarlyStopping, EpochInfo, Reduced, Report, RunEnd, RunInfo, WorkerInfo,
+    CheckpointInfo, Control, EarlyStopping, EpochInfo, Reduced, Report, Resize, RunEnd, RunInfo, WorkerInfo,
 };
 pub use crate::checkpoint::Checkpoint;
 pub use crate::cli::{Cli, Config};

@@ -56,6 +56,11 @@ fn restart(failure: &RunFailure, _: &RunInfo) {
     eprintln!("again after {failure}");
 }
 
+#[callback(resize)]
+fn resize(resize: &Resize) {
+    eprintln!("{} workers instead of {}", resize.to, resize.from);
+}
+
 #[callback(state, on = driver)]
 fn state(change: &StateChange, run: &RunInfo) -> Result<()> {
     let _ = (change.to == RunState::Running, &run.name);

@@ -80,6 +80,7 @@ fn names(event: Event) -> (TokenStream, TokenStream) {
         Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),
         Event::Exception => (quote!(Exception), quote!(exception)),
         Event::Restart => (quote!(Restart), quote!(restart)),
+        Event::Resize => (quote!(Resize), quote!(resize)),
         Event::State => (quote!(State), quote!(state)),
         Event::TrainStart => (quote!(TrainStart), quote!(train_start)),
         Event::TrainEnd => (quote!(TrainEnd), quote!(train_end)),

@@ -1,7 +1,7 @@
 //! Which parameters each event has. Generated code asks the event's `Has` for each parameter's type, so that one that the
 //! event does not have is marked where it is written.
 
-use super::{CheckpointInfo, Control, Offer, Parameter, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
+use super::{CheckpointInfo, Control, Offer, Parameter, Reduced, Report, Resize, RunEnd, RunInfo, WorkerInfo};
 use crate::metric::{Metrics, Ranks};
 use crate::trainer::{RunFailure, StateChange};
 
@@ -152,6 +152,26 @@ pub mod restart {
         message = "the event `restart` has no `{Self}`",
         label = "this event does not have it",
         note = "a callback with `#[callback(restart)]` takes any of `&RunFailure`, `&RunInfo`"
+    )]
+    pub trait Has<'e>: Parameter<'e> {
+        /// The parameter's value.
+        fn get(offer: &mut Offer<'e>) -> Option<Self> {
+            offer.lend()
+        }
+    }
+}
+
+has! { resize: [&'e Resize, &'e RunInfo], for M: [] }
+
+#[doc(hidden)]
+pub mod resize {
+    use super::{Offer, Parameter};
+
+    /// A parameter of `#[callback(resize)]`.
+    #[diagnostic::on_unimplemented(
+        message = "the event `resize` has no `{Self}`",
+        label = "this event does not have it",
+        note = "a callback with `#[callback(resize)]` takes any of `&Resize`, `&RunInfo`"
     )]
     pub trait Has<'e>: Parameter<'e> {
         /// The parameter's value.

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::{CheckpointInfo, Control, EpochInfo, MetricsType, Reduced, Report, RunEnd, RunInfo, WorkerInfo};
+use super::{CheckpointInfo, Control, EpochInfo, MetricsType, Reduced, Report, Resize, RunEnd, RunInfo, WorkerInfo};
 use crate::error::BoxError;
 use crate::metric::{Metrics, Ranks};
 use crate::trainer::{RunFailure, StateChange};
@@ -138,7 +138,7 @@ macro_rules! untyped {
     )*};
 }
 
-untyped!(RunInfo, WorkerInfo, CheckpointInfo, RunEnd, RunFailure, StateChange, EpochInfo, Control, tch::Tensor);
+untyped!(RunInfo, WorkerInfo, CheckpointInfo, RunEnd, RunFailure, Resize, StateChange, EpochInfo, Control, tch::Tensor);
 
 /// What a callback may return: nothing, or a `Result<(), E>` with any error.
 #[diagnostic::on_unimplemented(

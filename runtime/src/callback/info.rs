@@ -14,7 +14,7 @@ pub struct RunInfo {
     pub world_size: usize,
     /// The group's number in this run's folder, from 1: a restart and a resume start the next.
     pub generation: u64,
-    /// How often the group was started again in this call of `fit`.
+    /// How often the group was started again after a failure, in this call of `fit`.
     pub restarts: u64,
 }
 
@@ -54,6 +54,16 @@ pub struct CheckpointInfo {
     pub score: Option<f64>,
     /// How many reports had been made, the one that it came with included.
     pub reports: u64,
+}
+
+/// A group is about to go on with another number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resize {
+    /// How many there were.
+    pub from: usize,
+    /// How many there will be.
+    pub to: usize,
 }
 
 /// How a run ended.

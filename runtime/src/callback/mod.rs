@@ -43,6 +43,7 @@
 //! | `checkpoint` | driver | when a checkpoint is committed, by `ctx.report_with` or `ctx.step` | `&CheckpointInfo`, `Option<&Reduced<M>>` (the report that it came with), `&RunInfo` |
 //! | `exception` | driver | after a rank's failure, when no worker is left, before a restart or the end | `&RunFailure`, `&RunInfo` |
 //! | `restart` | driver | after a failure that is followed by another start, before that start; the `RunInfo` is that of the generation to come | `&RunFailure`, `&RunInfo` |
+//! | `resize` | driver | before a generation with another number of workers than the last | `&Resize`, `&RunInfo` |
 //! | `state` | driver | at each change of the run's [state](crate::trainer::RunState), once it is recorded | `&StateChange`, `&RunInfo` |
 //! | `train_start` | worker | before the loop is called | `&Control`, `&WorkerInfo` |
 //! | `epoch_start` | worker | at `loader.epoch(…)` of a loader that the context has prepared; also for the rest of an epoch that the run goes on with | `&EpochInfo`, `&Control`, `&WorkerInfo` |
@@ -81,9 +82,9 @@ mod worker_event;
 
 pub use control::Control;
 pub use early_stopping::{EarlyStopping, EarlyStoppingBuilder, StopReason};
-pub use event::{checkpoint, driver_report, exception, restart, run_end, run_start, state, worker_report};
+pub use event::{checkpoint, driver_report, exception, resize, restart, run_end, run_start, state, worker_report};
 pub use extract::{CallbackReturn, Offer, Parameter};
-pub use info::{CheckpointInfo, EpochInfo, RunEnd, RunInfo, WorkerInfo};
+pub use info::{CheckpointInfo, EpochInfo, Resize, RunEnd, RunInfo, WorkerInfo};
 pub use registry::{Callback, Event, MetricsType};
 pub use report::{Reduced, Report};
 pub use worker_event::{

@@ -27,6 +27,8 @@ pub enum Event {
     Exception,
     /// `restart`.
     Restart,
+    /// `resize`.
+    Resize,
     /// `state`.
     State,
     /// `train_start`.

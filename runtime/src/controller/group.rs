@@ -14,6 +14,7 @@ use super::ledger::{Ledger, Saved};
 use super::member::{Member, Phase};
 use super::output::RankLog;
 use super::signals::Signals;
+use super::slots::{Elastic, SlotsWatch};
 use super::wakeups::Source;
 use crate::channel::{Start, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
@@ -33,6 +34,8 @@ pub(crate) struct Job<'a> {
     pub(crate) ledger: Ledger,
     pub(crate) console: &'a Console,
     pub(crate) on_milestone: OnMilestone<'a>,
+    /// Where the number of workers may change.
+    pub(crate) elastic: Option<Elastic<'a>>,
 }
 
 /// What a group comes to on its way.
@@ -42,6 +45,8 @@ pub(crate) enum Milestone {
     Running,
     /// A signal has come, and the loops are asked to save and stop.
     Stopping { signal: i32 },
+    /// There is room for another number of workers, and the loops are asked to save and stop.
+    Resizing { workers: usize },
     /// No loop is left.
     Returned,
 }
@@ -49,7 +54,15 @@ pub(crate) enum Milestone {
 /// Told of each milestone; its error ends the group.
 pub(crate) type OnMilestone<'a> = Box<dyn FnMut(Milestone) -> Result<()> + 'a>;
 
-/// A generation that ended well.
+/// How a generation ended that did not fail.
+pub(crate) enum End {
+    /// Its loops returned.
+    Returned(Ended),
+    /// Its loops saved and stopped, so that it can be resized.
+    Stopped,
+}
+
+/// A generation whose loops returned.
 pub(crate) struct Ended {
     /// What rank 0's loop returned, encoded.
     pub(crate) output: Vec<u8>,
@@ -60,7 +73,7 @@ pub(crate) struct Ended {
 }
 
 /// Starts the workers and stays with them until the last has ended.
-pub(crate) fn run(job: Job<'_>) -> Result<Ended> {
+pub(crate) fn run(job: Job<'_>) -> Result<End> {
     let mut group = Group::start(job)?;
     let result = group.serve();
     // Whatever has happened, no process is left behind.
@@ -85,6 +98,9 @@ struct Group<'a> {
     start_by: Instant,
     /// A signal that came, and by when the loops are to have stopped.
     stopping: Option<(i32, Instant)>,
+    slots: Option<SlotsWatch>,
+    /// The loops were asked to stop so that the group can be resized.
+    resizing: bool,
     /// Some loop has come to a place where it can be stopped.
     can_stop: bool,
     /// Since when nothing but the ends of processes is awaited.
@@ -99,6 +115,8 @@ impl<'a> Group<'a> {
         let poll = Poll::new().map_err(failed)?;
         let door = Door::open(poll.registry())?;
         let signals = Signals::register(poll.registry()).map_err(failed)?;
+        let watch = |elastic: &Elastic<'_>| SlotsWatch::register(elastic.file, poll.registry());
+        let slots = job.elastic.as_ref().map(watch).transpose()?;
         let mut group = Self {
             start_by: Instant::now() + job.start_timeout,
             job,
@@ -112,6 +130,8 @@ impl<'a> Group<'a> {
             ending: false,
             end_at: None,
             stopping: None,
+            slots,
+            resizing: false,
             can_stop: false,
             leaving_since: None,
             stood_still: Duration::ZERO,
@@ -132,7 +152,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    fn serve(&mut self) -> Result<Ended> {
+    fn serve(&mut self) -> Result<End> {
         let mut events = Events::with_capacity(256);
         loop {
             if self.members.iter().all(Member::is_gone) {
@@ -183,6 +203,12 @@ impl<'a> Group<'a> {
             Source::Stdout(rank) => self.read_output(rank, Stream::Stdout, source),
             Source::Stderr(rank) => self.read_output(rank, Stream::Stderr, source),
             Source::Process(rank) => self.bury(rank)?,
+            Source::Slots => {
+                if let Some(slots) = &mut self.slots {
+                    slots.take();
+                }
+                self.look_at_slots()?;
+            }
         }
         Ok(())
     }
@@ -255,6 +281,7 @@ impl<'a> Group<'a> {
                 member.reported = Instant::now();
                 if self.members.iter().all(|member| !member.is_in_start()) {
                     (self.job.on_milestone)(Milestone::Running)?;
+                    self.look_at_slots()?;
                 }
             }
             ToController::Alive(doing) => member.doing = doing,
@@ -281,7 +308,10 @@ impl<'a> Group<'a> {
                 Ok(None) => {}
                 Err(error) => return self.blame(rank, error),
             },
-            ToController::CanStop => self.can_stop = true,
+            ToController::CanStop => {
+                self.can_stop = true;
+                self.look_at_slots()?;
+            }
             ToController::Stopped { steps } => {
                 member.phase = Phase::Stopped(steps);
                 self.check_for_the_end()?;
@@ -315,7 +345,7 @@ impl<'a> Group<'a> {
         for member in &mut self.members {
             member.reported = Instant::now();
         }
-        self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() })
+        self.send_all(&ToWorker::Saved { checkpoint: index, failed, stop: self.stopping.is_some() || self.resizing })
     }
 
     fn end(&mut self) {

@@ -12,11 +12,13 @@ mod output;
 mod records;
 mod reports;
 mod signals;
+mod slots;
 mod wakeups;
 
 pub use activity::RankActivity;
 pub use failure::{FailureKind, RunFailure};
-pub(crate) use group::{Ended, Job, Milestone, run};
+pub(crate) use group::{End, Ended, Job, Milestone, run};
 pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint, Saved};
 pub(crate) use records::{from_record, record};
 pub(crate) use reports::{Reduce, Reduced, Reports, open_whole};
+pub(crate) use slots::{Elastic, slots};

@@ -14,6 +14,8 @@ pub(super) enum Source {
     Stdout(usize),
     Stderr(usize),
     Process(usize),
+    /// The file that says how many workers there is room for.
+    Slots,
 }
 
 impl Source {
@@ -27,6 +29,7 @@ impl Source {
             Self::Stdout(rank) => (4, rank),
             Self::Stderr(rank) => (5, rank),
             Self::Process(rank) => (6, rank),
+            Self::Slots => (7, 0),
         };
         Token(number * 8 + kind)
     }
@@ -41,6 +44,7 @@ impl Source {
             4 => Self::Stdout(number),
             5 => Self::Stderr(number),
             6 => Self::Process(number),
+            7 => Self::Slots,
             _ => return None,
         })
     }
@@ -52,9 +56,14 @@ mod tests {
 
     #[test]
     fn a_token_names_its_source() {
-        for source in
-            [Source::Listener, Source::Signal(15), Source::Stranger(9), Source::Channel(3), Source::Process(10_000)]
-        {
+        for source in [
+            Source::Listener,
+            Source::Signal(15),
+            Source::Stranger(9),
+            Source::Channel(3),
+            Source::Process(10_000),
+            Source::Slots,
+        ] {
             assert_eq!(Source::of(source.token()), Some(source));
         }
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use trainloop_checkpoint::Committed;
 
 use super::{RunFailure, StateChange};
-use crate::callback::{Callbacks, CheckpointInfo, Event, MetricsType, Offer, Reduced, RunEnd, RunInfo};
+use crate::callback::{Callbacks, CheckpointInfo, Event, MetricsType, Offer, Reduced, Resize, RunEnd, RunInfo};
 use crate::error::{Error, Result};
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
@@ -69,6 +69,11 @@ impl<M: Metrics> DriverEvents<M> {
     /// The group is about to start again.
     pub(super) fn restart(&self, run: &RunInfo, failure: &RunFailure) -> Result<()> {
         self.callbacks.run(Event::Restart, Offer::new(&[run, failure]))
+    }
+
+    /// The group is about to go on with another number of workers.
+    pub(super) fn resize(&self, run: &RunInfo, resize: &Resize) -> Result<()> {
+        self.callbacks.run(Event::Resize, Offer::new(&[run, resize]))
     }
 
     /// The run's state has changed.

@@ -55,6 +55,7 @@ impl RunState {
             | (Scheduling, Running)
             | (Scheduling | Running, Restarting | ShuttingDown)
             | (Running | Restarting, Resizing)
+            | (Resizing, Restarting | ShuttingDown)
             | (ShuttingDown, Finished) => true,
             _ => false,
         }
@@ -202,7 +203,7 @@ mod tests {
             (Scheduling, &[Running, Restarting, ShuttingDown, Errored, Aborted]),
             (Running, &[Restarting, Resizing, ShuttingDown, Errored, Aborted]),
             (Restarting, &[Scheduling, Resizing, Errored, Aborted]),
-            (Resizing, &[Scheduling, Errored, Aborted]),
+            (Resizing, &[Scheduling, Restarting, ShuttingDown, Errored, Aborted]),
             (ShuttingDown, &[Finished, Errored, Aborted]),
             (Finished, &[]),
             (Errored, &[]),

@@ -2,11 +2,13 @@
 
 use std::num::NonZero;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::policy::scaling;
+use crate::controller;
 use crate::error::{Error, Result};
 
 /// How many workers, on what.
@@ -21,6 +23,7 @@ pub struct ScalingConfig {
     pub(crate) collective_timeout: Option<Duration>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) report_timeout: Option<Duration>,
+    pub(crate) slots_file: Option<PathBuf>,
 }
 
 /// How often a worker says that it is alive, and for how long it may say nothing.
@@ -138,11 +141,29 @@ impl ScalingConfig {
         self
     }
 
-    /// How long each rank may take from one report to the next, the first counted from its loop's beginning; any time
+    /// How long each rank may take from one report to the next, or to its loop's end, the first counted from its beginning; any time
     /// unless said otherwise. The rank that the others wait for is named, with what each rank last did.
     #[must_use]
     pub fn report_timeout(mut self, timeout: Duration) -> Self {
         self.report_timeout = Some(timeout);
+        self
+    }
+
+    /// A file that holds the number of workers there is room for, in place of the number of cores. It is for a
+    /// [range](Self::workers) of workers, and is watched while the group runs: where it says another number, the ranks save
+    /// and stop after one step, and the next generation has as many workers as there is room for, from that checkpoint. A
+    /// worker that is killed while the file says that its slot is gone is no failure.
+    ///
+    /// A loop can be asked to stop where it calls [`ctx.step`](crate::worker::Context::step) or
+    /// [`ctx.report_with`](crate::worker::Context::report_with). Write the file whole: give its name to another file.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// let scaling = ScalingConfig::workers(2..=8).slots_file("slots");
+    /// ```
+    #[must_use]
+    pub fn slots_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.slots_file = Some(path.as_ref().to_owned());
         self
     }
 
@@ -156,6 +177,7 @@ impl ScalingConfig {
             collective_timeout: self.collective_timeout.or(defaults.collective_timeout),
             heartbeat: self.heartbeat.or(defaults.heartbeat),
             report_timeout: self.report_timeout.or(defaults.report_timeout),
+            slots_file: self.slots_file.or_else(|| defaults.slots_file.clone()),
         }
     }
 
@@ -166,10 +188,23 @@ impl ScalingConfig {
 
     /// How many workers the next generation has; 0 where the loop runs in the driver.
     pub(crate) fn next_generation(&self) -> Result<usize> {
-        scaling::workers(self.asked(), || {
-            let room =
-                if self.uses_gpu() { gpus() } else { std::thread::available_parallelism().map_or(1, NonZero::get) };
-            Ok(room)
+        scaling::workers(self.asked(), || self.slots())
+    }
+
+    /// How many workers a group of `running` should have now, where that is another number.
+    pub(crate) fn resized(&self, running: usize) -> Result<Option<usize>> {
+        scaling::resize(self.asked(), running, self.slots()?)
+    }
+
+    /// How many workers there is room for.
+    fn slots(&self) -> Result<usize> {
+        let said = self.slots_file.as_deref().map(controller::slots).transpose()?;
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(match (said, self.uses_gpu()) {
+            (Some(said), true) => said.min(gpus()),
+            (None, true) => gpus(),
+            (Some(said), false) => said,
+            (None, false) => cores(),
         })
     }
 
@@ -208,6 +243,13 @@ impl ScalingConfig {
         }
         if self.report_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(Error::config("a report timeout of zero lets no rank report; give it a duration"));
+        }
+        if let Some(file) = self.slots_file.as_ref().filter(|_| self.asked().least() == self.asked().most()) {
+            return Err(Error::config(format!(
+                "{} says how many workers there is room for, and an exact number of them is asked for; ask for a range, such \
+                 as `ScalingConfig::workers(2..=8)`, or leave the file out",
+                file.display()
+            )));
         }
         if self.start_within().is_zero() || self.collective_within().is_zero() {
             return Err(Error::config("a timeout of zero lets no worker join; give it a duration"));
@@ -256,6 +298,17 @@ mod tests {
         let defaults = ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
         let over = ScalingConfig::workers(3).over(&defaults);
         assert_eq!(over, ScalingConfig::workers(3).use_gpu(true).start_timeout(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_file_of_slots_is_for_a_range() {
+        let error = ScalingConfig::workers(2).slots_file("slots").validate().unwrap_err().to_string();
+        assert!(error.contains("ask for a range"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "5").unwrap();
+        let scaling = ScalingConfig::workers(2..=8).slots_file(file.path());
+        scaling.validate().unwrap();
+        assert_eq!((scaling.next_generation().unwrap(), scaling.resized(4).unwrap()), (5, Some(5)));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::run_state::{Group, RunState, States};
 use super::{CheckpointConfig, Outcome, RunFailure, TorchTrainer, Unfinished};
-use crate::callback::RunInfo;
+use crate::callback::{Resize, RunInfo};
 use crate::channel::Travels;
-use crate::controller::Ended;
+use crate::controller::{End, Ended};
 use crate::error::{Error, Result, with_causes};
 use crate::log::Console;
 use crate::metric::Metrics;
@@ -108,47 +108,76 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let mut policy = FailurePolicy::new(self.trainer.run.on_failure());
         loop {
             self.state(run, RunState::Scheduling, origin.described(), None)?;
-            let mut failure = match self.generation(&origin, run) {
-                Err(Error::Run(failure)) => failure,
-                ended_or_error => return ended_or_error,
+            let failure = match self.generation(&origin, run) {
+                Ok(End::Returned(ended)) => return Ok(ended),
+                Ok(End::Stopped) => None,
+                Err(Error::Run(failure)) => Some(failure),
+                Err(error) => return Err(error),
             };
-            self.events.exception(run, &failure);
-            let workers = match (policy.decide(self.failed(&failure)?), self.trainer.scaling.next_generation()) {
-                (Decision::Restart, Ok(workers)) => workers,
-                (Decision::Restart, Err(no_room)) => {
-                    failure.not_restarted = Some(no_room.to_string());
-                    return Err(Error::Run(failure));
-                }
-                (Decision::End(why), _) => {
-                    failure.not_restarted = why;
-                    return Err(Error::Run(failure));
-                }
+            let workers = match failure {
+                None => self.trainer.scaling.next_generation()?,
+                Some(failure) => self.restart(&mut policy, failure, &origin, run)?,
             };
-            run.restarts += 1;
-            self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));
-            self.state(run, RunState::Restarting, failure.in_one_line(), Some(failure.rank))?;
-            run.generation = self.folder.next_generation()?;
-            if workers != origin.workers {
-                let why = format!("{} workers instead of {}", workers, origin.workers);
-                run.world_size = workers.max(1);
-                self.state(run, RunState::Resizing, why, None)?;
-            }
-            self.events.restart(run, &failure)?;
-            origin = self.origin(workers)?;
+            origin = self.next_origin(workers, &origin, run)?;
         }
     }
 
+    /// After a failure: with how many workers the group starts again; the failure, if it does not.
+    fn restart(
+        &self,
+        policy: &mut FailurePolicy,
+        mut failure: Box<RunFailure>,
+        origin: &Origin,
+        run: &mut RunInfo,
+    ) -> Result<usize> {
+        self.events.exception(run, &failure);
+        let workers = self.trainer.scaling.next_generation();
+        let slots_lost = workers.as_ref().is_ok_and(|workers| *workers < origin.workers);
+        let not_restarted = match (policy.decide(self.failed(&failure, slots_lost)), workers) {
+            (Decision::Restart, Ok(workers)) => {
+                run.restarts += 1;
+                self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));
+                self.state(run, RunState::Restarting, failure.in_one_line(), Some(failure.rank))?;
+                let next = RunInfo { generation: run.generation + 1, world_size: workers.max(1), ..run.clone() };
+                self.events.restart(&next, &failure)?;
+                return Ok(workers);
+            }
+            (Decision::Restart, Err(no_room)) => Some(no_room.to_string()),
+            (Decision::End(why), _) => why,
+        };
+        failure.not_restarted = not_restarted;
+        Err(Error::Run(failure))
+    }
+
+    /// What the next generation begins from, with so many workers.
+    fn next_origin(&self, workers: usize, before: &Origin, run: &mut RunInfo) -> Result<Origin> {
+        run.generation = self.folder.next_generation()?;
+        if workers != before.workers {
+            run.world_size = workers.max(1);
+            if self.states.current() != Some(RunState::Resizing) {
+                let why = format!("{workers} workers instead of {}", before.workers);
+                self.state(run, RunState::Resizing, why, None)?;
+            }
+            self.console.note(&format!("the group goes on with {workers} workers instead of {}", before.workers));
+            self.events.resize(run, &Resize { from: before.workers, to: workers })?;
+        }
+        self.origin(workers)
+    }
+
     /// What the failure policy is to know.
-    fn failed(&self, failure: &RunFailure) -> Result<Failed> {
-        Ok(Failed {
+    fn failed(&self, failure: &RunFailure, slots_lost: bool) -> Failed {
+        // Where they cannot be read, the failure is still what counts.
+        let committed = self.checkpoints.committed().unwrap_or_default();
+        Failed {
             kind: failure.kind.clone(),
             in_start: failure.in_start,
             steps: failure.steps,
             reports: failure.reports,
-            checkpoint: self.checkpoints.committed()?.into_iter().max(),
+            checkpoint: committed.into_iter().max(),
             had_begun: self.states.current() != Some(RunState::Scheduling),
+            slots_lost,
             shutting_down: self.states.current() == Some(RunState::ShuttingDown),
-        })
+        }
     }
 
     /// Goes over to another state, and tells the callbacks.

@@ -24,6 +24,8 @@ struct Plan {
     name: String,
     storage: PathBuf,
     workers: usize,
+    /// A range of workers in place of their number, and the file that says how many there is room for.
+    elastic: Option<(usize, usize, PathBuf)>,
     /// A checkpoint by `ctx.step` after so many steps.
     every: Option<u64>,
     keep: Option<usize>,
@@ -208,6 +210,11 @@ impl State {
     }
 }
 
+#[callback(resize)]
+fn resized(resize: &Resize, run: &RunInfo) {
+    println!("resized from {} to {}, generation {} of {}", resize.from, resize.to, run.generation, run.world_size);
+}
+
 #[train_loop(strategy = ddp)]
 #[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<u64> {
@@ -281,9 +288,13 @@ fn main() -> Result<()> {
     if let Some(when_busy) = plan.asynchronous {
         checkpoint = checkpoint.asynchronous(when_busy);
     }
+    let scaling = match plan.elastic {
+        Some((least, most, file)) => ScalingConfig::workers(least..=most).slots_file(file),
+        None => ScalingConfig::workers(plan.workers),
+    };
     let run = RunConfig::named(plan.name).storage(plan.storage).progress(false).resume(resume);
     let outcome = TorchTrainer::<train>::new(plan.config)
-        .scaling(ScalingConfig::workers(plan.workers))
+        .scaling(scaling)
         .run(run.failure(FailureConfig::max_failures(plan.max_failures)))
         .checkpoint(checkpoint)
         .fit()?;

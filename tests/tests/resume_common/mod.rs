@@ -18,6 +18,8 @@ pub(crate) const EPOCHS: u64 = 3;
 pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) workers: usize,
+    /// A range of workers, and the file that says how many there is room for.
+    pub(crate) elastic: Option<(usize, usize, PathBuf)>,
     pub(crate) every: Option<u64>,
     pub(crate) max_failures: u64,
     pub(crate) resume: &'static str,
@@ -38,6 +40,7 @@ impl Plan {
         Self {
             name: name.to_owned(),
             workers,
+            elastic: None,
             every: None,
             max_failures: 0,
             resume: "IfExists",
@@ -80,6 +83,7 @@ impl Plan {
             "name": self.name,
             "storage": self.storage.as_ref().map_or_else(|| sandbox.storage(), |(url, _)| url.into()),
             "workers": self.workers,
+            "elastic": self.elastic,
             "every": self.every,
             "keep": 2,
             "max_failures": self.max_failures,

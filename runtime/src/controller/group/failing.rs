@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Group, Milestone};
+use super::{End, Ended, Group, Milestone};
 use crate::channel::Failure;
 use crate::controller::activity::RankActivity;
 use crate::controller::failure::{FailureKind, Place, RunFailure, Seen, cause};
@@ -46,7 +46,9 @@ impl Group<'_> {
     pub(super) fn check_for_the_end(&mut self) -> Result<()> {
         if self.leaving_since.is_none() && self.members.iter().all(Member::has_ended_well) {
             self.leaving_since = Some(Instant::now());
-            (self.job.on_milestone)(Milestone::Returned)?;
+            if self.members.iter().any(|member| member.phase.stopped_at().is_none()) {
+                (self.job.on_milestone)(Milestone::Returned)?;
+            }
         }
         Ok(())
     }
@@ -88,7 +90,7 @@ impl Group<'_> {
     }
 
     /// After the last process's end.
-    pub(super) fn outcome(&mut self) -> Result<Ended> {
+    pub(super) fn outcome(&mut self) -> Result<End> {
         self.job.ledger.flush()?;
         let returned: Vec<Place> = self
             .members
@@ -128,9 +130,13 @@ impl Group<'_> {
         {
             return Err(self.interrupted(signal, Some(steps)));
         }
+        if self.resizing && self.members.iter().any(|member| member.phase.stopped_at().is_some()) {
+            return Ok(End::Stopped);
+        }
         match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
             Phase::Finished(output) => {
-                Ok(Ended { output, rounds: self.job.ledger.rounds(), stood_still: self.stood_still })
+                let (rounds, stood_still) = (self.job.ledger.rounds(), self.stood_still);
+                Ok(End::Returned(Ended { output, rounds, stood_still }))
             }
             phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
         }

@@ -8,7 +8,7 @@ use crate::controller::activity::{RankActivity, behind};
 use crate::controller::failure::FailureKind;
 use crate::controller::member::{Member, Phase};
 use crate::controller::wakeups::Source;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 
 /// A rank whose loop has returned may take so long to end.
 const LEAVE: Duration = Duration::from_secs(10);
@@ -25,6 +25,27 @@ impl Group<'_> {
         self.stopping = Some((signal, Instant::now() + STOP));
         (self.job.on_milestone)(Milestone::Stopping { signal })?;
         self.send_all(&ToWorker::Stop)
+    }
+
+    /// Asks the loops to stop where there is room for another number of workers; once they all run, and can.
+    pub(super) fn look_at_slots(&mut self) -> Result<()> {
+        let Some(elastic) = &self.job.elastic else { return Ok(()) };
+        let is_idle = !self.resizing && self.stopping.is_none() && self.failures.is_empty();
+        if !is_idle || !self.can_stop || !self.members.iter().all(|member| member.phase == Phase::Running) {
+            return Ok(());
+        }
+        match (elastic.resize)() {
+            Ok(None) => Ok(()),
+            Ok(Some(workers)) => {
+                self.resizing = true;
+                (self.job.on_milestone)(Milestone::Resizing { workers })?;
+                self.send_all(&ToWorker::Stop)
+            }
+            Err(error) => {
+                self.job.console.warning(&format!("{}; the group stays as it is", with_causes(&error)));
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn interrupted(&self, signal: i32, steps: Option<u64>) -> Error {

@@ -16,6 +16,8 @@ pub(in crate::trainer) struct Failed {
     pub(in crate::trainer) checkpoint: Option<u64>,
     /// Every loop of that generation had begun.
     pub(in crate::trainer) had_begun: bool,
+    /// There is room for fewer workers than the generation had.
+    pub(in crate::trainer) slots_lost: bool,
     /// The run was about to end anyway.
     pub(in crate::trainer) shutting_down: bool,
 }
@@ -50,6 +52,10 @@ impl FailurePolicy {
         let last = self.last.replace(failed.clone());
         if failed.had_begun {
             self.start_failures = 0;
+        }
+        // A worker that goes with its slot is no failure: the others go on.
+        if failed.slots_lost && !failed.in_start && !failed.kind.is_of_the_loop() && !failed.shutting_down {
+            return Decision::Restart;
         }
         let (count, limit, option) = if failed.in_start {
             self.start_failures += 1;
@@ -97,6 +103,7 @@ mod tests {
             reports: 1,
             checkpoint: None,
             had_begun: true,
+            slots_lost: false,
             shutting_down: false,
         }
     }
@@ -165,6 +172,15 @@ mod tests {
         }
         let Some(Decision::End(Some(why))) = restarts(config, [error("a"), error("a")]).1 else { panic!() };
         assert!(why.contains("the same error came again"), "{why}");
+    }
+
+    #[test]
+    fn a_worker_that_goes_with_its_slot_is_no_failure() {
+        let lost = |failed: Failed| Failed { slots_lost: true, ..failed };
+        let none = FailureConfig::default();
+        assert_eq!(restarts(none, [lost(killed()), lost(killed()), killed()]).0, 2);
+        assert_eq!(restarts(none, [lost(error("a"))]).0, 0, "the loop's own error is one");
+        assert_eq!(restarts(none, [lost(in_start())]).0, 0);
     }
 
     #[test]

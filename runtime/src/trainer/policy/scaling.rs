@@ -19,9 +19,31 @@ pub(in crate::trainer) fn workers(asked: Workers, slots: impl FnOnce() -> Result
     Ok(most.min(slots))
 }
 
+/// Another number of workers for a group of `running`, where there are `slots` now; `None` where it stays as it is.
+pub(in crate::trainer) fn resize(asked: Workers, running: usize, slots: usize) -> Result<Option<usize>> {
+    let wanted = workers(asked, || Ok(slots))?;
+    Ok((wanted != running).then_some(wanted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_resized_where_the_range_and_the_slots_say_so() {
+        let table: [(Workers, usize, usize, Option<Option<usize>>); 7] = [
+            ((1..=3).into(), 2, 3, Some(Some(3))),
+            ((1..=3).into(), 2, 9, Some(Some(3))),
+            ((1..=3).into(), 3, 9, Some(None)),
+            ((1..=3).into(), 3, 1, Some(Some(1))),
+            ((1..=3).into(), 2, 2, Some(None)),
+            ((1..=3).into(), 2, 0, None),
+            (2.into(), 2, 9, Some(None)),
+        ];
+        for (asked, running, slots, expected) in table {
+            assert_eq!(resize(asked, running, slots).ok(), expected, "{asked:?}, {running} in {slots}");
+        }
+    }
 
     #[test]
     fn a_range_has_as_many_workers_as_there_is_room_for() {

@@ -9,7 +9,7 @@ use super::{Origin, Session, retention};
 use crate::callback::{Callbacks, MetricsType, RunInfo};
 use crate::channel::Start;
 use crate::controller::{
-    self, Beginning, Ended, Job, Ledger, Milestone, OnCheckpoint, Reduce, Reduced, Reports, record,
+    self, Beginning, Elastic, End, Ended, Job, Ledger, Milestone, OnCheckpoint, Reduce, Reduced, Reports, record,
 };
 use crate::error::{BoxError, Error, Result, with_causes};
 use crate::launch::Identity;
@@ -23,7 +23,7 @@ use crate::trainer::{CheckpointConfig, FailureKind, RunFailure};
 use crate::worker::{Link, Seat, SeatParts};
 
 impl<L: TrainLoop> Session<'_, L> {
-    pub(super) fn generation(&self, origin: &Origin, run: &RunInfo) -> Result<Ended> {
+    pub(super) fn generation(&self, origin: &Origin, run: &RunInfo) -> Result<End> {
         let RunInfo { generation, world_size, .. } = *run;
         let reduce = reduce_and_report(Rc::clone(&self.events), run.clone(), self.trainer.checkpoint.clone());
         let reports = Reports::open(&self.folder.reports(), world_size, generation, origin.reports, reduce)?;
@@ -40,10 +40,14 @@ impl<L: TrainLoop> Session<'_, L> {
             Box::new(move |committed, reported| events.checkpoint(&run, committed, reported))
         };
         let ledger = Ledger::new(beginning, reports, on_checkpoint);
-        if origin.workers == 0 { self.run_here(origin, run, ledger) } else { self.run_workers(origin, run, ledger) }
+        if origin.workers == 0 {
+            self.run_here(origin, run, ledger).map(End::Returned)
+        } else {
+            self.run_workers(origin, run, ledger)
+        }
     }
 
-    fn run_workers(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<Ended> {
+    fn run_workers(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<End> {
         let text = |path: PathBuf| {
             path.into_os_string()
                 .into_string()
@@ -82,6 +86,10 @@ impl<L: TrainLoop> Session<'_, L> {
             ledger,
             console: &self.console,
             on_milestone: Box::new(|milestone| self.come_to(milestone, run)),
+            elastic: scaling
+                .slots_file
+                .as_deref()
+                .map(|file| Elastic { file, resize: Box::new(|| scaling.resized(origin.workers)) }),
         })
     }
 
@@ -96,6 +104,11 @@ impl<L: TrainLoop> Session<'_, L> {
             Milestone::Stopping { signal } => {
                 let why = format!("signal {signal} came; the ranks save and stop");
                 self.state(run, RunState::ShuttingDown, why, None)
+            }
+            Milestone::Resizing { workers } => {
+                let why =
+                    format!("there is room for {workers} workers; the {} there are save and stop", run.world_size);
+                self.state(run, RunState::Resizing, why, None)
             }
             Milestone::Returned => self.state(run, RunState::ShuttingDown, "every rank's loop has returned", None),
         }
