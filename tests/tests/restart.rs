@@ -49,7 +49,7 @@ fn failed_starts_are_counted_apart() {
     {
         let sandbox = Sandbox::new();
         let fault = "worker/before-loop=kill rank=1";
-        let play = Play { max_failures, max_start_failures, unlimited, fault, ..Play::new(&sandbox, 2) };
+        let play = Play { max_failures, unlimited, max_start_failures, fault, ..Play::new(&sandbox, 2) };
         let ended = play.fail(&sandbox, &vec![vec![vec![Act::Barrier], vec![Act::Barrier]]], &words);
         assert_eq!(play.starts(), starts, "{ended:#?}");
         let why = format!("`max_start_failures` is {}", starts - 1);

@@ -1,16 +1,18 @@
 //! One generation of workers, from their start to their end: the loop over everything that can happen.
 
 mod failing;
+mod job;
 mod stopping;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
+pub(crate) use job::{End, Ended, Job, Milestone};
+
 use super::door::Door;
 use super::failure::{FailureKind, Place, Seen};
-use super::ledger::{Ledger, Saved};
+use super::ledger::Saved;
 use super::member::{Member, Phase};
 use super::output::RankLog;
 use super::signals::Signals;
@@ -19,58 +21,7 @@ use super::wakeups::Source;
 use crate::channel::{Start, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
 use crate::launch::LocalLauncher;
-use crate::log::{Console, Stream};
-
-/// What a generation is to do.
-pub(crate) struct Job<'a> {
-    pub(crate) start: Start,
-    pub(crate) start_timeout: Duration,
-    /// A worker of which nothing is heard for so long has failed.
-    pub(crate) heartbeat_timeout: Duration,
-    /// So has a rank that makes no report for so long.
-    pub(crate) report_timeout: Option<Duration>,
-    pub(crate) logs: &'a Path,
-    pub(crate) run: &'a Path,
-    pub(crate) ledger: Ledger,
-    pub(crate) console: &'a Console,
-    pub(crate) on_milestone: OnMilestone<'a>,
-    /// Where the number of workers may change.
-    pub(crate) elastic: Option<Elastic<'a>>,
-}
-
-/// What a group comes to on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Milestone {
-    /// Every rank's loop has begun.
-    Running,
-    /// A signal has come, and the loops are asked to save and stop.
-    Stopping { signal: i32 },
-    /// There is room for another number of workers, and the loops are asked to save and stop.
-    Resizing { workers: usize },
-    /// No loop is left.
-    Returned,
-}
-
-/// Told of each milestone; its error ends the group.
-pub(crate) type OnMilestone<'a> = Box<dyn FnMut(Milestone) -> Result<()> + 'a>;
-
-/// How a generation ended that did not fail.
-pub(crate) enum End {
-    /// Its loops returned.
-    Returned(Ended),
-    /// Its loops saved and stopped, so that it can be resized.
-    Stopped,
-}
-
-/// A generation whose loops returned.
-pub(crate) struct Ended {
-    /// What rank 0's loop returned, encoded.
-    pub(crate) output: Vec<u8>,
-    /// How many reports all ranks have made.
-    pub(crate) rounds: u64,
-    /// How long rank 0's loop stood still for checkpoints.
-    pub(crate) stood_still: Duration,
-}
+use crate::log::Stream;
 
 /// Starts the workers and stays with them until the last has ended.
 pub(crate) fn run(job: Job<'_>) -> Result<End> {

@@ -17,6 +17,7 @@ mod scaling_config;
 mod session;
 mod torch_trainer;
 mod unfinished;
+mod workers;
 
 pub use crate::channel::Travels;
 pub use crate::controller::{FailureKind, RankActivity, RunFailure};
@@ -29,9 +30,10 @@ pub use registry::TrainLoop;
 pub use removed::{AccelerateTrainer, LightningTrainer, TransformersTrainer};
 pub use run_config::{FailureConfig, Resume, RunConfig};
 pub use run_state::{RunState, StateChange};
-pub use scaling_config::{Backend, ScalingConfig, Workers};
+pub use scaling_config::{Backend, ScalingConfig};
 pub use torch_trainer::TorchTrainer;
 pub use unfinished::Unfinished;
+pub use workers::Workers;
 
 pub(crate) use checkpoint_config::Every;
 pub(crate) use registry::{Registration, find};

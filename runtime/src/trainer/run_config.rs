@@ -158,8 +158,8 @@ impl FailureConfig {
     }
 
     /// How many failures of the start in a row are.
-    pub(crate) fn start_limit(self) -> Option<u64> {
-        Some(self.max_start_failures.or(self.limit()).unwrap_or(START_FAILURES))
+    pub(crate) fn start_limit(self) -> u64 {
+        self.max_start_failures.or(self.limit()).unwrap_or(START_FAILURES)
     }
 }
 

@@ -48,16 +48,18 @@ impl RunState {
         use RunState::{
             Aborted, Errored, Finished, Initializing, Resizing, Restarting, Running, Scheduling, ShuttingDown,
         };
-        match (self, next) {
-            // Whatever a run does, it can fail, and be ended by a signal.
-            (state, Errored | Aborted) => !state.is_terminal(),
-            (Initializing | Restarting | Resizing, Scheduling)
-            | (Scheduling, Running)
-            | (Scheduling | Running, Restarting | ShuttingDown)
-            | (Running | Restarting, Resizing)
-            | (Resizing, Restarting | ShuttingDown)
-            | (ShuttingDown, Finished) => true,
-            _ => false,
+        // Whatever a run does, it can fail, and be ended by a signal.
+        if matches!(next, Errored | Aborted) {
+            return !self.is_terminal();
+        }
+        match self {
+            Initializing => next == Scheduling,
+            Scheduling => matches!(next, Running | Restarting | ShuttingDown),
+            Running => matches!(next, Restarting | Resizing | ShuttingDown),
+            Restarting => matches!(next, Scheduling | Resizing),
+            Resizing => matches!(next, Scheduling | Restarting | ShuttingDown),
+            ShuttingDown => next == Finished,
+            Finished | Errored | Aborted => false,
         }
     }
 }

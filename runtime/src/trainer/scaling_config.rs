@@ -1,12 +1,12 @@
 //! How many workers run, on what.
 
 use std::num::NonZero;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Workers;
 use super::policy::scaling;
 use crate::controller;
 use crate::error::{Error, Result};
@@ -31,47 +31,6 @@ pub struct ScalingConfig {
 pub(crate) struct Heartbeat {
     pub(crate) every: Duration,
     pub(crate) timeout: Duration,
-}
-
-/// A number of workers, or a range of it: `4.into()`, `(2..=8).into()`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Workers {
-    least: usize,
-    most: usize,
-}
-
-impl From<usize> for Workers {
-    fn from(workers: usize) -> Self {
-        Self { least: workers, most: workers }
-    }
-}
-
-impl From<RangeInclusive<usize>> for Workers {
-    fn from(workers: RangeInclusive<usize>) -> Self {
-        Self { least: *workers.start(), most: *workers.end() }
-    }
-}
-
-impl Workers {
-    pub(crate) fn most(self) -> usize {
-        self.most
-    }
-
-    pub(crate) fn least(self) -> usize {
-        self.least
-    }
-
-    fn validate(self) -> Result<()> {
-        let Self { least, most } = self;
-        let reason = if least > most {
-            "no number is in it; begin with the smaller one"
-        } else if least == 0 && most > 0 {
-            "with 0 workers the loop runs in the driver, which is no number to grow from; begin with 1"
-        } else {
-            return Ok(());
-        };
-        Err(Error::config(format!("the range of workers {least}..={most} cannot be used: {reason}")))
-    }
 }
 
 /// What carries tensors between workers.
@@ -183,7 +142,7 @@ impl ScalingConfig {
 
     /// The number, or the range, of workers.
     pub(crate) fn asked(&self) -> Workers {
-        self.workers.unwrap_or(Workers { least: 0, most: 0 })
+        self.workers.unwrap_or(Workers::from(0))
     }
 
     /// How many workers the next generation has; 0 where the loop runs in the driver.

@@ -133,7 +133,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         self.events.exception(run, &failure);
         let workers = self.trainer.scaling.next_generation();
         let slots_lost = workers.as_ref().is_ok_and(|workers| *workers < origin.workers);
-        let not_restarted = match (policy.decide(self.failed(&failure, slots_lost)), workers) {
+        let not_restarted = match (policy.decide(&self.failed(&failure, slots_lost)), workers) {
             (Decision::Restart, Ok(workers)) => {
                 run.restarts += 1;
                 self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));
@@ -174,9 +174,8 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             steps: failure.steps,
             reports: failure.reports,
             checkpoint: committed.into_iter().max(),
-            had_begun: self.states.current() != Some(RunState::Scheduling),
             slots_lost,
-            shutting_down: self.states.current() == Some(RunState::ShuttingDown),
+            state: self.states.current().unwrap_or(RunState::Initializing),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trainloop_checkpoint::fault::{
-    COMMIT_ABANDON, JOURNAL_FLUSH_FOLDER, JOURNAL_UNDO, POINTS, Point, STAGE_REMOVE, SWEEP_REMOVE,
+    COMMIT_ABANDON, JOURNAL_FLUSH_FOLDER, JOURNAL_UNDO, POINTS, Point, STAGE_REMOVE, SWEEP_REMOVE, WORKER_BEFORE_LOOP,
 };
 
 use super::WORKERS;
@@ -128,6 +128,7 @@ fn at_point(point: Point, random: &mut Random) -> Kill {
         COMMIT_ABANDON => format!("manifest/write=full@{passing},{name}=kill"),
         JOURNAL_UNDO => format!("journal/write=eio@{passing},{name}=kill"),
         JOURNAL_FLUSH_FOLDER | SWEEP_REMOVE => format!("{name}=kill"),
+        WORKER_BEFORE_LOOP => format!("{name}={action}{rank}"),
         _ => format!("{name}={action}@{passing}{rank}"),
     };
     Kill::AtPoint(name, fault)

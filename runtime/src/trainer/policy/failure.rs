@@ -1,6 +1,6 @@
 //! Whether the group starts again after a failure.
 
-use crate::trainer::{FailureConfig, FailureKind};
+use crate::trainer::{FailureConfig, FailureKind, RunState};
 
 /// A generation has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,10 @@ pub(in crate::trainer) struct Failed {
     pub(in crate::trainer) reports: u64,
     /// The newest checkpoint by then.
     pub(in crate::trainer) checkpoint: Option<u64>,
-    /// Every loop of that generation had begun.
-    pub(in crate::trainer) had_begun: bool,
     /// There is room for fewer workers than the generation had.
     pub(in crate::trainer) slots_lost: bool,
-    /// The run was about to end anyway.
-    pub(in crate::trainer) shutting_down: bool,
+    /// Where the run was.
+    pub(in crate::trainer) state: RunState,
 }
 
 /// What follows a failure.
@@ -48,23 +46,25 @@ impl FailurePolicy {
     }
 
     /// Counts a failure and says what follows it.
-    pub(in crate::trainer) fn decide(&mut self, failed: Failed) -> Decision {
+    pub(in crate::trainer) fn decide(&mut self, failed: &Failed) -> Decision {
         let last = self.last.replace(failed.clone());
-        if failed.had_begun {
+        // Every loop of the generation had begun.
+        if failed.state != RunState::Scheduling {
             self.start_failures = 0;
         }
+        let shutting_down = failed.state == RunState::ShuttingDown;
         // A worker that goes with its slot is no failure: the others go on.
-        if failed.slots_lost && !failed.in_start && !failed.kind.is_of_the_loop() && !failed.shutting_down {
+        if failed.slots_lost && !failed.in_start && !failed.kind.is_of_the_loop() && !shutting_down {
             return Decision::Restart;
         }
         let (count, limit, option) = if failed.in_start {
             self.start_failures += 1;
-            (self.start_failures, self.config.start_limit(), "max_start_failures")
+            (self.start_failures, Some(self.config.start_limit()), "max_start_failures")
         } else {
             self.failures += 1;
             (self.failures, self.config.limit(), "max_failures")
         };
-        if failed.shutting_down {
+        if shutting_down {
             return Decision::End(None);
         }
         if limit.is_some_and(|limit| count > limit) {
@@ -102,9 +102,8 @@ mod tests {
             steps: 3,
             reports: 1,
             checkpoint: None,
-            had_begun: true,
             slots_lost: false,
-            shutting_down: false,
+            state: RunState::Running,
         }
     }
 
@@ -113,13 +112,20 @@ mod tests {
     }
 
     fn in_start() -> Failed {
-        Failed { kind: FailureKind::Exit(1), in_start: true, had_begun: false, steps: 0, reports: 0, ..killed() }
+        Failed {
+            kind: FailureKind::Exit(1),
+            in_start: true,
+            state: RunState::Scheduling,
+            steps: 0,
+            reports: 0,
+            ..killed()
+        }
     }
 
     /// How often the group is started again before the run ends, and with what words.
     fn restarts(config: FailureConfig, failures: impl IntoIterator<Item = Failed>) -> (usize, Option<Decision>) {
         let mut policy = FailurePolicy::new(config);
-        let decisions: Vec<Decision> = failures.into_iter().map(|failed| policy.decide(failed)).collect();
+        let decisions: Vec<Decision> = failures.into_iter().map(|failed| policy.decide(&failed)).collect();
         let restarts = decisions.iter().take_while(|decision| **decision == Decision::Restart).count();
         (restarts, decisions.get(restarts).cloned())
     }
@@ -185,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_run_that_stops_is_not_started_again() {
-        let failed = Failed { shutting_down: true, ..killed() };
+        let failed = Failed { state: RunState::ShuttingDown, ..killed() };
         assert_eq!(restarts(FailureConfig::unlimited(), [failed]), (0, Some(Decision::End(None))));
     }
 }
