@@ -92,7 +92,12 @@ impl<N> Model<N> {
         }
         let Some(ddp) = &self.ddp else { return forward(&self.net).into_value() };
         let pass = || {
-            activity::within(Collective::Forward, || ddp.before_forward())?;
+            // Without gradients there is no collective, and ranks need not pass equally often.
+            if aten::is_grad_enabled() {
+                activity::within(Collective::Forward, || ddp.before_forward())?;
+            } else {
+                ddp.before_forward()?;
+            }
             let value = forward(&self.net).into_value()?;
             let mut tensors = Vec::new();
             O::collect(&value, &mut tensors);
