@@ -104,9 +104,48 @@ pub enum Error {
         /// What there is of the run; `None` in a worker, and before the run has begun.
         outcome: Option<Arc<Unfinished>>,
     },
+    /// The loop of a run without workers failed.
+    #[error(transparent)]
+    Loop(LoopError),
     /// An error of the user's own.
     #[error(transparent)]
     Other(BoxError),
+}
+
+/// The error of a loop that ran in the driver's own process, with `workers(0)`: it is told with the loop's own words.
+pub struct LoopError {
+    error: BoxError,
+    outcome: Option<Arc<Unfinished>>,
+}
+
+impl LoopError {
+    pub(crate) fn new(error: BoxError) -> Self {
+        Self { error, outcome: None }
+    }
+
+    /// What the loop returned, to be downcast.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self.error.as_ref()
+    }
+}
+
+impl std::fmt::Display for LoopError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::fmt::Debug for LoopError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for LoopError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl Error {
@@ -154,12 +193,13 @@ impl Error {
     }
 
     /// What there is of the run that ended with this error: metrics, latest and best checkpoint. It comes with
-    /// [`Run`](Self::Run), [`Interrupted`](Self::Interrupted) and [`Callback`](Self::Callback), from
+    /// [`Run`](Self::Run), [`Loop`](Self::Loop), [`Interrupted`](Self::Interrupted) and [`Callback`](Self::Callback), from
     /// [`fit`](crate::trainer::TorchTrainer::fit). See the example at [`Unfinished`].
     #[must_use]
     pub fn outcome(&self) -> Option<&Unfinished> {
         match self {
             Self::Run(failure) => failure.outcome.as_deref(),
+            Self::Loop(error) => error.outcome.as_deref(),
             Self::Interrupted { outcome, .. } | Self::Callback { outcome, .. } => outcome.as_deref(),
             _ => None,
         }
@@ -168,6 +208,7 @@ impl Error {
     pub(crate) fn with_outcome(mut self, so_far: Unfinished) -> Self {
         match &mut self {
             Self::Run(failure) => failure.outcome = Some(Arc::new(so_far)),
+            Self::Loop(error) => error.outcome = Some(Arc::new(so_far)),
             Self::Interrupted { outcome, .. } | Self::Callback { outcome, .. } => *outcome = Some(Arc::new(so_far)),
             _ => {}
         }

@@ -75,7 +75,7 @@ pub mod trainer;
 pub mod worker;
 
 pub use cli::Config;
-pub use error::{Error, Result};
+pub use error::{Error, LoopError, Result};
 pub use metric::Metrics;
 pub use state::TrainState;
 pub use trainloop_c10d as c10d;

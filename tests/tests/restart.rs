@@ -80,6 +80,14 @@ fn the_error_has_what_there_is() {
         json!({ "reports": 3, "restarts": 1, "history": ["2", "1", "3"], "last": "3", "latest": 1, "best": 0 });
     assert_eq!(ended.json(), expected, "{ended:#?}");
     assert!(ended.stderr.contains("in generation 2, after 3 reports"), "{ended:#?}");
+
+    let sandbox = Sandbox::new();
+    let play = Play { score: Some("max"), ..Play::new(&sandbox, 0) };
+    let acts = vec![files("2", &[]), files("1", &[]), report("3"), error("out of luck")];
+    let ended = play.fail(&sandbox, &vec![vec![acts]], &["error: out of luck\n"]);
+    let expected =
+        json!({ "reports": 3, "restarts": 0, "history": ["2", "1", "3"], "last": "3", "latest": 1, "best": 0 });
+    assert_eq!(ended.json(), expected, "{ended:#?}");
 }
 
 /// Every state of a run that fails, starts again, and fails for good; then of the next call of `fit`.

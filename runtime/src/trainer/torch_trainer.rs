@@ -59,8 +59,8 @@ impl<L: TrainLoop> TorchTrainer<L> {
     /// is left behind; [`Error::C10d`] where the program runs with another libtorch than it was compiled for.
     /// [`Error::Callback`] where a callback in the driver fails.
     /// [`Error::Run`] with the first rank that failed, its error and the end of its log, once no restart is allowed any
-    /// more. [`Error::Interrupted`] after SIGINT or SIGTERM. These three have what there is of the run:
-    /// [`Error::outcome`]. No worker is left in any case.
+    /// more. [`Error::Interrupted`] after SIGINT or SIGTERM. With `workers(0)` the loop's own error is
+    /// [`Error::Loop`]. These four have what there is of the run: [`Error::outcome`]. No worker is left in any case.
     pub fn fit(self) -> Result<Outcome<L>> {
         let began = Instant::now();
         crate::__private::note_interrupt(0);

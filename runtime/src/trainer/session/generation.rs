@@ -11,7 +11,7 @@ use crate::channel::Start;
 use crate::controller::{
     self, Beginning, Elastic, End, Ended, Job, Ledger, Milestone, OnCheckpoint, Reduce, Reduced, Reports, record,
 };
-use crate::error::{BoxError, Error, Result, with_causes};
+use crate::error::{BoxError, Error, LoopError, Result, with_causes};
 use crate::launch::Identity;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
@@ -185,8 +185,8 @@ impl<L: TrainLoop> Session<'_, L> {
         }
         match error.downcast::<Error>() {
             Ok(error) if matches!(*error, Error::Callback { .. }) => *error,
-            Ok(error) => Error::Other(error),
-            Err(error) => Error::Other(error),
+            Ok(error) => Error::Loop(LoopError::new(error)),
+            Err(error) => Error::Loop(LoopError::new(error)),
         }
     }
 }
