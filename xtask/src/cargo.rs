@@ -88,7 +88,9 @@ pub(crate) fn example(root: &Path, name: &str, release: bool) -> Result<PathBuf>
 
 /// Builds binaries and gives them, in the same order.
 pub(crate) fn binaries(root: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
-    let options: Vec<&str> = names.iter().flat_map(|name| ["--bin", name]).collect();
+    // With an example among the targets, cargo counts the features that tests' dependencies have.
+    let mut options = vec!["--examples"];
+    options.extend(names.iter().flat_map(|name| ["--bin", name]));
     build(root, &options, names)
 }
 
