@@ -109,7 +109,11 @@ fn main() -> Result<()> {
         let workers = options.workers;
         println!("{}", json!({ "workers": workers, "samples": seconds, "recovery_median_s": recovery }));
     } else {
-        println!("death to next all-reduce, {} workers: {recovery:.3} s (median of {})", options.workers, seconds.len());
+        println!(
+            "death to next all-reduce, {} workers: {recovery:.3} s (median of {})",
+            options.workers,
+            seconds.len()
+        );
     }
     Ok(())
 }

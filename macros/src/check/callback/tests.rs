@@ -55,7 +55,7 @@ fn what_is_wrong_is_told() {
             "step_end, on = driver",
             "fn note() {}",
             "the event `step_end` fires in a worker; remove this option (in the driver there is: `report`, `run_start`, \
-             `run_end`, `checkpoint`, `exception`)",
+             `run_end`, `checkpoint`, `exception`, `restart`, `resize`, `state`)",
         ),
         (
             "report, on = drvier",
