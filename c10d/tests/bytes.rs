@@ -69,14 +69,12 @@ fn a_transposed_tensor_is_copied_and_filled_by_its_values() {
 fn autograd_knows_of_the_new_values() {
     let kind = (Kind::Double, Device::Cpu);
     let other = Tensor::ones([300_000], kind);
-    let writes: [(&str, fn(&Tensor, &Tensor)); 2] = [
-        ("copied", |leaf, other| copy_values(leaf, other).unwrap()),
-        ("filled", |leaf, other| fill(leaf, &bytes(other))),
-    ];
-    for (name, write) in writes {
+    let copy = |leaf: &Tensor| copy_values(leaf, &other).unwrap();
+    let read = |leaf: &Tensor| fill(leaf, &bytes(&other));
+    for (name, write) in [("copied", &copy as &dyn Fn(&Tensor)), ("filled", &read)] {
         let leaf = Tensor::zeros([300_000], kind).set_requires_grad(true);
         let square = (&leaf * &leaf).sum(Kind::Double);
-        write(&leaf, &other);
+        write(&leaf);
         assert!(leaf.requires_grad() && leaf.is_leaf() && leaf.detach() == other, "{name}");
         let error = square.f_backward().unwrap_err().to_string();
         assert!(error.contains("modified by an inplace operation"), "{name}: {error}");
