@@ -230,7 +230,10 @@ mod tests {
     use super::*;
 
     /// After how many checks it stops, and why.
-    fn stops(stopping: EarlyStoppingBuilder, values: &[f64]) -> Option<(usize, StopReason)> {
+    type Stops = Option<(usize, StopReason)>;
+    type Case<'a> = (EarlyStoppingBuilder, &'a [f64], Stops);
+
+    fn stops(stopping: EarlyStoppingBuilder, values: &[f64]) -> Stops {
         let mut stopping = stopping.build().unwrap();
         let place = values.iter().position(|value| stopping.check(*value))?;
         Some((place + 1, stopping.reason().unwrap()))
@@ -243,7 +246,7 @@ mod tests {
         let new = EarlyStopping::new;
         let max = || EarlyStopping::new().better(Better::Max);
         let flat = [1.0, 0.9, 0.9, 0.95, 0.9, 0.1];
-        let cases: [(EarlyStoppingBuilder, &[f64], Option<(usize, StopReason)>); 13] = [
+        let cases: [Case<'_>; 13] = [
             (new(), &flat, Some((5, Patience))),
             (new().patience(4), &flat, None),
             (new().patience(1), &flat, Some((3, Patience))),
