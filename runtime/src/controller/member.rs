@@ -119,10 +119,6 @@ impl Member {
         }
     }
 
-    pub(super) fn rank(&self) -> usize {
-        self.rank
-    }
-
     /// Nothing but the end of its process is to come.
     pub(super) fn has_ended_well(&self) -> bool {
         matches!(self.phase, Phase::Finished(_) | Phase::Stopped(_))

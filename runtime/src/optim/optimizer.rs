@@ -41,7 +41,8 @@ impl<R: Rule> Optimizer<R> {
     /// [`LossWeight`] of the model, which is 1 unless a loader has handed out an uneven share.
     ///
     /// # Errors
-    /// libtorch's, where the loss is not a scalar or has no graph; with several workers also a failed all-reduce; those of a callback.
+    /// libtorch's, where the loss is not a scalar or has no graph; with several workers also a failed all-reduce; those
+    /// of a callback.
     pub fn backward(&self, loss: &Tensor) -> Result<()> {
         self.loss_weight.backward(loss)
     }

@@ -46,6 +46,9 @@ impl Hooks {
 
     /// A report is made; a callback may change it.
     pub(super) fn report<M: Metrics>(&self, report: &mut Report<M>) -> Result<()> {
+        if !self.callbacks.has(Event::WorkerReport) {
+            return Ok(());
+        }
         let worker = self.worker();
         self.callbacks.run(Event::WorkerReport, Offer::new(&[&worker, &self.control]).with_report(report))
     }

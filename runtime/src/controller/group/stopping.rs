@@ -105,7 +105,7 @@ impl Group<'_> {
             // Those that have said hello wait for those that have not.
             let late = self.members.iter().find(|member| member.phase == Phase::Starting);
             if let Some(rank) =
-                late.or_else(|| self.members.iter().find(|member| member.is_in_start())).map(Member::rank)
+                late.or_else(|| self.members.iter().find(|member| member.is_in_start())).map(|member| member.rank)
             {
                 self.fail_rank(rank, FailureKind::NotStarted);
                 return Ok(());
@@ -122,8 +122,8 @@ impl Group<'_> {
                 }
             }
         }
-        let silent = self.members.iter().find(|member| self.is_silent(member, now)).map(Member::rank);
-        let late = self.members.iter().find(|member| self.is_late(member, now)).map(Member::rank);
+        let silent = self.members.iter().find(|member| self.is_silent(member, now)).map(|member| member.rank);
+        let late = self.members.iter().find(|member| self.is_late(member, now)).map(|member| member.rank);
         if let Some(rank) = silent {
             self.fail_rank(rank, FailureKind::Silent(self.job.heartbeat_timeout));
         } else if let (Some(first), Some(timeout)) = (late, self.job.report_timeout) {
