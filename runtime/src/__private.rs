@@ -26,6 +26,7 @@ pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::cli::{Cli, Config};
 pub use crate::error::{BoxError, Error};
+use crate::launch::{Host, Placement};
 pub use crate::metric::field::Fields;
 pub use crate::metric::reduce::{first, last, max, mean, min, nested, sum};
 pub use crate::metric::{MetricField, Metrics, Ranks, Reduction};
@@ -70,13 +71,26 @@ pub(crate) fn note_interrupt(signal: i32) {
     INTERRUPTED.store(signal, Ordering::Relaxed);
 }
 
-/// What `#[trainloop::main]` makes of `main`: a worker process works and ends here; otherwise the body runs.
+/// What `#[trainloop::main]` makes of `main`: a worker process works and ends here, and so does a rank other than 0 that an
+/// engine has started; otherwise the body runs.
 pub fn main(body: impl FnOnce() -> ExitCode) -> ExitCode {
     if let Some(invitation) = crate::worker::invitation() {
         crate::worker::enter(&invitation);
     }
+    match Placement::of_this_process() {
+        Ok(None) => {}
+        Ok(Some(placement)) if placement.rank > 0 => crate::worker::attend(placement),
+        Ok(Some(placement)) => {
+            if let Err(error) = Host::open(placement) {
+                return exit_code(Err::<(), Error>(error));
+            }
+        }
+        Err(error) => return exit_code(Err::<(), _>(Error::from(error))),
+    }
     MAIN_IS_OURS.store(true, Ordering::Relaxed);
-    body()
+    let code = body();
+    Host::dismiss();
+    code
 }
 
 /// What a `main` with `#[trainloop::main]` may take.

@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
 use common::{Running, Sandbox, await_that};
+use serde::{Deserialize, Serialize};
 use trainloop::prelude::*;
 use trainloop_tests::scenario::Act;
 
@@ -99,25 +100,60 @@ fn connect_to(driver: i32) -> UnixStream {
     UnixStream::connect_addr(&SocketAddr::from_abstract_name(name.unwrap()).unwrap()).unwrap()
 }
 
-/// A worker's first frame, in `MessagePack`: `{"Hello": {"token": …, "rank": …}}`.
-fn hello(token: &str, rank: u8) -> Vec<u8> {
-    let mut body = b"\x81\xa5Hello\x82\xa5token\xd9".to_vec();
-    body.push(token.len() as u8);
-    body.extend(token.bytes());
-    body.extend(b"\xa4rank");
-    body.push(rank);
-    let mut frame = (body.len() as u32).to_le_bytes().to_vec();
-    frame.extend(body);
-    frame
+fn frame(message: &impl Serialize) -> Vec<u8> {
+    let body = rmp_serde::to_vec_named(message).unwrap();
+    [&(body.len() as u32).to_le_bytes(), body.as_slice()].concat()
 }
 
-/// Whether the driver has given this connection a worker's seat: it then sends the first frame, otherwise it hangs up.
-fn is_seated(mut connection: UnixStream) -> bool {
+/// A worker's first frame.
+#[derive(Serialize)]
+struct Greeting {
+    rank: usize,
+    nonce: [u8; 32],
+}
+
+#[derive(Deserialize)]
+struct Challenge {
+    nonce: [u8; 32],
+    proof: [u8; 32],
+}
+
+#[derive(Serialize)]
+struct Response {
+    proof: [u8; 32],
+}
+
+fn greeting(rank: usize) -> Vec<u8> {
+    frame(&Greeting { rank, nonce: [7; 32] })
+}
+
+/// Plays a worker as far as a token takes it: whether the driver knows that token itself, and whether it gives this
+/// connection a worker's seat.
+fn introduce(mut connection: &UnixStream, token: &str, rank: usize) -> (bool, bool) {
+    connection.set_read_timeout(Some(common::DEADLINE)).unwrap();
+    connection.write_all(&greeting(rank)).unwrap();
+    let mut length = [0; 4];
+    connection.read_exact(&mut length).unwrap();
+    let mut body = vec![0; u32::from_le_bytes(length) as usize];
+    connection.read_exact(&mut body).unwrap();
+    let challenge: Challenge = rmp_serde::from_slice(&body).unwrap();
+    let proof = |side: &[u8]| {
+        let key = blake3::derive_key("trainloop 2026-11 the channel between a driver and its workers", token.as_bytes());
+        let mut hasher = blake3::Hasher::new_keyed(&key);
+        hasher.update(side).update(&(rank as u64).to_le_bytes()).update(&[7; 32]).update(&challenge.nonce);
+        *hasher.finalize().as_bytes()
+    };
+    connection.write_all(&frame(&Response { proof: proof(b"worker") })).unwrap();
+    (proof(b"driver") == challenge.proof, is_seated(connection))
+}
+
+/// Whether the driver sends this connection another frame; otherwise it hangs up.
+fn is_seated(mut connection: &UnixStream) -> bool {
     connection.set_read_timeout(Some(common::DEADLINE)).unwrap();
     matches!(connection.read(&mut [0; 4]), Ok(4))
 }
 
-/// Strangers that send rubbish, say hello with a wrong token, stop in the middle, or say nothing at all: those that have
+/// Strangers that send rubbish, introduce themselves with a wrong token, stop in the middle, or say nothing at all: those that have
 /// said something wrong are hung up on, and the run goes on as if nobody had come.
 #[test]
 fn strangers_at_the_socket_harm_nothing() {
@@ -126,22 +162,23 @@ fn strangers_at_the_socket_harm_nothing() {
     let running = sandbox.scenario("run", &ranks);
     let silent = connect_to(running.pid());
     let mut half = connect_to(running.pid());
-    half.write_all(&hello(&"0".repeat(64), 0)[..20]).unwrap();
+    half.write_all(&greeting(0)[..20]).unwrap();
     drop(connect_to(running.pid()));
     let wrong = [
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         b"\x05\0\0\0hello".to_vec(),
-        hello(&"0".repeat(64), 0),
-        hello(&"0".repeat(64), 1),
-        hello("", 0),
-        // Far too long for a hello, and with a length that claims still more.
+        // Far too long for an introduction, and with a length that claims still more.
         [&(1_u32 << 25).to_le_bytes(), vec![0; 1 << 16].as_slice()].concat(),
     ];
     for bytes in wrong {
         let mut connection = connect_to(running.pid());
         // The driver may hang up before it has all.
         let _ = connection.write_all(&bytes);
-        assert!(!is_seated(connection), "{:?} was taken for a worker's", &bytes[..bytes.len().min(20)]);
+        assert!(!is_seated(&connection), "{:?} was taken for a worker's", &bytes[..bytes.len().min(20)]);
+    }
+    for (token, rank) in [("0".repeat(64), 0), ("0".repeat(64), 1), (String::new(), 0), ("0".repeat(64), usize::MAX)] {
+        let connection = connect_to(running.pid());
+        assert_eq!(introduce(&connection, &token, rank), (false, false), "{token:?} opened the door");
     }
     let ended = running.end();
     drop((silent, half));
@@ -150,7 +187,7 @@ fn strangers_at_the_socket_harm_nothing() {
     assert_eq!(ended.json()["reports"], 2);
 }
 
-/// The test above would pass too if the driver understood no hello of ours; with the token of a worker's invitation it does.
+/// The test above would pass too if the driver understood no introduction of ours; with the token of a worker's invitation it does.
 #[test]
 fn the_token_is_what_counts() {
     let sandbox = Sandbox::new();
@@ -160,9 +197,9 @@ fn the_token_is_what_counts() {
         token = sandbox.invitation(1).and_then(|invitation| invitation.rsplit(':').next().map(str::to_owned));
         token.is_some()
     });
-    let mut connection = connect_to(running.pid());
-    connection.write_all(&hello(&token.unwrap(), 1)).unwrap();
-    assert!(is_seated(connection), "the token did not open the door");
+    let connection = connect_to(running.pid());
+    assert_eq!(introduce(&connection, &token.unwrap(), 1), (true, true), "the token did not open the door");
+    drop(connection);
 
     let ended = running.end();
     sandbox.assert_no_process();

@@ -1,6 +1,6 @@
 //! Frames: four bytes of length, little-endian, then a message in `MessagePack`.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,25 +49,41 @@ pub(crate) fn read_frame<T: DeserializeOwned>(mut reader: impl Read) -> Result<O
             Ok(0) if decoder.is_empty() => return Ok(None),
             Ok(0) => return Err(Error::channel("the channel closed inside a message")),
             Ok(read) => decoder.push(&buffer[..read]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Closed, with something of ours unread.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && decoder.is_empty() => return Ok(None),
             Err(error) => return Err(Error::channel(format!("the channel failed: {error}"))),
         }
     }
 }
 
 /// Puts frames together from pieces as they come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
+    /// The longest frame that is taken.
+    limit: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::limited(MAX_FRAME)
+    }
 }
 
 impl Decoder {
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// For frames of so many bytes at most.
+    pub(crate) fn limited(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+    /// From now on frames of any length that the channel carries are taken.
+    pub(crate) fn lift_limit(&mut self) {
+        self.limit = MAX_FRAME;
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -90,8 +106,8 @@ impl Decoder {
     /// The next whole message, if it is here.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let Some(length) = self.length() else { return Ok(None) };
-        if length > MAX_FRAME {
-            return Err(Error::channel(format!("a frame of {length} bytes is over the limit of {MAX_FRAME}")));
+        if length > self.limit {
+            return Err(Error::channel(format!("a frame of {length} bytes is over the limit of {}", self.limit)));
         }
         let Some(body) = self.bytes.get(4..4 + length) else { return Ok(None) };
         let message = decode(body, "read a frame")?;

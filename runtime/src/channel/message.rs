@@ -1,11 +1,13 @@
 //! What controller and workers say to each other.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use trainloop_checkpoint::FileEntry;
 
 use super::Token;
+use crate::error::{Error, Result};
 use crate::launch::Identity;
 use crate::trainer::{Backend, Every, WhenBusy};
 use crate::worker::Doing;
@@ -13,7 +15,10 @@ use crate::worker::Doing;
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToController {
-    Hello(Hello),
+    /// Rank 0 serves the group's store on this port.
+    Serves {
+        port: u16,
+    },
     /// This rank has joined the others, and its loop begins.
     LoopBegins,
     /// Sent every so often by a thread of its own: the process runs, and this is what its loop last did.
@@ -81,13 +86,6 @@ pub(crate) enum Missing {
     GivenUp,
 }
 
-/// The first frame of a worker.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Hello {
-    pub(crate) token: Token,
-    pub(crate) rank: usize,
-}
-
 /// Why a worker's loop ended without a result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Failure {
@@ -129,8 +127,9 @@ pub(crate) struct Start {
     pub(crate) world_size: usize,
     pub(crate) local_rank: usize,
     pub(crate) generation: u64,
-    /// The file of the group's store.
-    pub(crate) store: String,
+    pub(crate) store: StoreAt,
+    /// What a worker on another machine must find in a file of the run's folder.
+    pub(crate) shared: Option<Shared>,
     pub(crate) use_gpu: bool,
     pub(crate) backend: Backend,
     pub(crate) ddp: bool,
@@ -150,6 +149,41 @@ pub(crate) struct Start {
     pub(crate) reports: u64,
     pub(crate) every: Every,
     pub(crate) when_busy: Option<WhenBusy>,
+}
+
+impl Start {
+    /// Which of this machine's GPUs is this rank's. An engine may show each process its own alone.
+    pub(crate) fn gpu(&self) -> usize {
+        if tch::Cuda::device_count() == 1 { 0 } else { self.local_rank }
+    }
+}
+
+/// Where the ranks' store is, by which their process group finds together.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum StoreAt {
+    /// In a file, for ranks on one machine.
+    File(String),
+    /// This rank serves it over TCP, says on which port, and is reached by this name.
+    Here { host: String },
+    /// Rank 0 serves it.
+    There { host: String, port: u16 },
+}
+
+/// A file that only those who share the storage can see.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) holds: String,
+}
+
+impl Shared {
+    /// Makes one in a folder.
+    pub(crate) fn write(folder: &Path) -> Result<Self> {
+        let path = folder.join("shared");
+        let holds = Token::random()?.text().to_owned();
+        std::fs::write(&path, &holds).map_err(Error::io("write", &path))?;
+        Ok(Self { path, holds })
+    }
 }
 
 /// Bytes as `MessagePack`'s own byte string, not as a list of numbers.

@@ -1,21 +1,30 @@
 //! The secret of one run: whoever connects must know it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Error, Result};
 
 /// 256 random bits in hexadecimal.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
 
 impl Token {
     /// A new one from the system's generator.
     pub(crate) fn random() -> Result<Self> {
+        let bytes = Self::nonce()?;
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        Ok(Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()))
+    }
+
+    /// A number that nobody has used before.
+    pub(crate) fn nonce() -> Result<[u8; 32]> {
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes)
             .map_err(|error| Error::channel(format!("the system gives no random numbers: {error}")))?;
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-        Ok(Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()))
+        Ok(bytes)
+    }
+
+    /// The key of this token, whatever its text: a user may have written it.
+    pub(crate) fn key(&self) -> [u8; 32] {
+        blake3::derive_key("trainloop 2026-11 the channel between a driver and its workers", self.0.as_bytes())
     }
 
     pub(crate) fn from_text(text: &str) -> Self {
@@ -24,12 +33,6 @@ impl Token {
 
     pub(crate) fn text(&self) -> &str {
         &self.0
-    }
-
-    /// Compares in a time that says nothing about where the two differ.
-    pub(crate) fn matches(&self, other: &Self) -> bool {
-        let (left, right) = (self.0.as_bytes(), other.0.as_bytes());
-        left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (l, r)| difference | (l ^ r)) == 0
     }
 }
 
@@ -46,8 +49,8 @@ mod tests {
     #[test]
     fn tokens_differ_and_stay_out_of_debug_output() {
         let (first, second) = (Token::random().unwrap(), Token::random().unwrap());
-        assert!(first.matches(&first.clone()) && !first.matches(&second));
-        assert!(!first.matches(&Token::from_text(&first.text()[1..])));
+        assert_eq!(first.key(), Token::from_text(first.text()).key());
+        assert_ne!(first.key(), second.key());
         assert_eq!(first.text().len(), 64);
         assert!(!format!("{first:?}").contains(first.text()));
     }

@@ -58,6 +58,8 @@ pub enum FailureKind {
     Signal(i32),
     /// The process ended by itself, without a word, with this exit code.
     Exit(i32),
+    /// The connection to its process, which an engine has started, has ended before its loop returned.
+    CutOff,
     /// It never joined.
     NotStarted,
     /// Nothing was heard of its process for so long, not even the heartbeats, which do not depend on its loop.
@@ -82,6 +84,10 @@ impl fmt::Display for FailureKind {
             }
             Self::Signal(signal) => write!(f, "was ended by signal {signal} ({})", signal_name(*signal)),
             Self::Exit(code) => write!(f, "ended by itself with exit code {code}, before its loop returned"),
+            Self::CutOff => f.write_str(
+                "was cut off before its loop returned: its process has ended, or its machine, or the network between; the \
+                 engine that started it has what it printed",
+            ),
             Self::NotStarted => f.write_str("did not join in time"),
             Self::Silent(time) => write!(
                 f,

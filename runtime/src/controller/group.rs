@@ -15,12 +15,14 @@ use super::failure::{FailureKind, Place, Seen};
 use super::ledger::Saved;
 use super::member::{Member, Phase};
 use super::output::RankLog;
+use super::process::Process;
 use super::signals::Signals;
 use super::slots::{Elastic, SlotsWatch};
 use super::wakeups::Source;
-use crate::channel::{Start, ToController, ToWorker, write_frame};
+use crate::channel::{Start, StoreAt, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
-use crate::launch::LocalLauncher;
+use crate::launch::meeting::MeetingFile;
+use crate::launch::{Host, Listening, LocalLauncher, Placement};
 use crate::log::Stream;
 
 /// Starts the workers and stays with them until the last has ended.
@@ -34,10 +36,16 @@ pub(crate) fn run(job: Job<'_>) -> Result<End> {
 
 struct Group<'a> {
     job: Job<'a>,
+    /// Where an engine has started the ranks.
+    placement: Option<Placement>,
+    /// What leads them here.
+    _meeting: Option<MeetingFile>,
     poll: Poll,
     door: Door,
     signals: Signals,
     members: Vec<Member>,
+    /// Ranks that are to start once rank 0 serves the store.
+    waiting: Vec<usize>,
     /// Sources of which only a share was read: no event will tell of the rest.
     unread: Vec<Source>,
     failures: Vec<Seen>,
@@ -61,20 +69,28 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn start(job: Job<'a>) -> Result<Self> {
+    fn start(mut job: Job<'a>) -> Result<Self> {
         let failed = |error: std::io::Error| Error::channel(format!("cannot listen for workers: {error}"));
         let poll = Poll::new().map_err(failed)?;
-        let door = Door::open(poll.registry())?;
+        let world_size = job.start.world_size;
+        let (listening, placement, meeting) = match job.host.take() {
+            Some(Host { listening, placement, meeting }) => (listening, Some(placement), meeting),
+            None => (Listening::here()?, None, None),
+        };
+        let door = Door::open(listening, poll.registry(), world_size)?;
         let signals = Signals::register(poll.registry()).map_err(failed)?;
         let watch = |elastic: &Elastic<'_>| SlotsWatch::register(elastic.file, poll.registry());
         let slots = job.elastic.as_ref().map(watch).transpose()?;
         let mut group = Self {
             start_by: Instant::now() + job.start_timeout,
             job,
+            placement,
+            _meeting: meeting,
             poll,
             door,
             signals,
             members: Vec::new(),
+            waiting: Vec::new(),
             unread: Vec::new(),
             failures: Vec::new(),
             still_ran: Vec::new(),
@@ -94,11 +110,16 @@ impl<'a> Group<'a> {
 
     fn spawn(&mut self) -> Result<()> {
         let world_size = self.job.start.world_size;
-        let launcher = LocalLauncher::new(world_size)?;
+        let here = self.placement.as_ref().map_or(world_size, |placement| placement.local_world_size);
+        let launcher = LocalLauncher::new(here)?;
         for rank in 0..world_size {
             let log = RankLog::create(rank, self.job.logs.join(format!("rank-{rank}.log")))?;
-            let child = launcher.spawn(&self.door.invite(rank))?;
-            self.members.push(Member::new(rank, child, log, self.poll.registry())?);
+            let process = if rank > 0 && self.placement.is_some() {
+                Process::Remote { cut_off: false }
+            } else {
+                Process::child(rank, launcher.spawn(&self.door.invite(rank))?, self.poll.registry())?
+            };
+            self.members.push(Member::new(rank, process, log));
         }
         Ok(())
     }
@@ -149,6 +170,8 @@ impl<'a> Group<'a> {
                 self.members[rank].flush();
                 if self.hear(rank)? {
                     self.read_on_later(source);
+                } else if self.members[rank].is_cut_off() {
+                    self.bury(rank)?;
                 }
             }
             Source::Stdout(rank) => self.read_output(rank, Stream::Stdout, source),
@@ -196,12 +219,33 @@ impl<'a> Group<'a> {
         member
             .attach(guest.stream, guest.decoder, self.poll.registry())
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
-        let mut frame = Vec::new();
-        let start = Start { local_rank: rank, ..self.job.start.clone() };
-        write_frame(&mut frame, &ToWorker::Start(Box::new(start)))?;
-        member.send(&frame);
+        if rank > 0 && matches!(self.job.start.store, StoreAt::Here { .. }) {
+            self.waiting.push(rank);
+        } else {
+            self.send_start(rank)?;
+        }
         if self.hear(rank)? {
             self.read_on_later(Source::Channel(rank));
+        }
+        Ok(())
+    }
+
+    fn send_start(&mut self, rank: usize) -> Result<()> {
+        let mut frame = Vec::new();
+        let local_rank = self.placement.as_ref().map_or(rank, |placement| placement.local_rank);
+        let start = Start { local_rank, ..self.job.start.clone() };
+        write_frame(&mut frame, &ToWorker::Start(Box::new(start)))?;
+        self.members[rank].send(&frame);
+        Ok(())
+    }
+
+    /// Rank 0 serves the store, so the others can start.
+    fn store_is_served(&mut self, port: u16) -> Result<()> {
+        if let StoreAt::Here { host } = &self.job.start.store {
+            self.job.start.store = StoreAt::There { host: host.clone(), port };
+        }
+        for rank in std::mem::take(&mut self.waiting) {
+            self.send_start(rank)?;
         }
         Ok(())
     }
@@ -281,7 +325,7 @@ impl<'a> Group<'a> {
                 member.phase = Phase::Failed;
                 self.fail(failing::seen(rank, failure, in_start));
             }
-            ToController::Hello(_) => tracing::warn!("rank {rank} said hello twice"),
+            ToController::Serves { port } => self.store_is_served(port)?,
         }
         Ok(())
     }
@@ -300,7 +344,7 @@ impl<'a> Group<'a> {
     }
 
     fn end(&mut self) {
-        for member in &self.members {
+        for member in &mut self.members {
             member.kill();
         }
         for member in &mut self.members {

@@ -1,21 +1,18 @@
 //! One worker as the controller sees it: its process, its channel, its output.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Child, ExitStatus};
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use mio::net::UnixStream;
 use mio::unix::SourceFd;
-use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
-use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::activity::RankActivity;
 use super::output::RankLog;
+use super::process::{Ending, Process};
 use super::wakeups::Source;
-use crate::channel::{Decoder, ToController};
-use crate::error::{Error, Result};
+use crate::channel::{Decoder, Stream as Channel, ToController};
+use crate::error::Result;
 use crate::log::{Console, Stream};
 use crate::worker::Doing;
 
@@ -64,58 +61,28 @@ pub(super) struct Member {
     pub(super) reported: Instant,
     pub(super) log: RankLog,
     /// How the process ended.
-    pub(super) status: Option<ExitStatus>,
-    child: Child,
-    pidfd: OwnedFd,
-    channel: Option<UnixStream>,
+    ending: Option<Ending>,
+    process: Process,
+    channel: Option<Channel>,
     decoder: Decoder,
     outbox: Vec<u8>,
-    stdout: Option<Receiver>,
-    stderr: Option<Receiver>,
 }
 
 impl Member {
-    pub(super) fn new(rank: usize, mut child: Child, log: RankLog, registry: &Registry) -> Result<Self> {
-        let watched = (|| {
-            let pidfd = rustix::process::pidfd_open(pid(&child), PidfdFlags::empty())?;
-            let source = Source::Process(rank).token();
-            registry.register(&mut SourceFd(&pidfd.as_raw_fd()), source, Interest::READABLE)?;
-            let mut stdout = child.stdout.take().map(Receiver::from);
-            let mut stderr = child.stderr.take().map(Receiver::from);
-            for (pipe, source) in [(&mut stdout, Source::Stdout(rank)), (&mut stderr, Source::Stderr(rank))] {
-                if let Some(pipe) = pipe {
-                    pipe.set_nonblocking(true)?;
-                    registry.register(pipe, source.token(), Interest::READABLE)?;
-                }
-            }
-            Ok((pidfd, stdout, stderr))
-        })();
-        match watched {
-            Ok((pidfd, stdout, stderr)) => Ok(Self {
-                rank,
-                phase: Phase::Starting,
-                reports: 0,
-                doing: Doing::default(),
-                heard: Instant::now(),
-                reported: Instant::now(),
-                log,
-                status: None,
-                child,
-                pidfd,
-                channel: None,
-                decoder: Decoder::default(),
-                outbox: Vec::new(),
-                stdout,
-                stderr,
-            }),
-            Err(error) => {
-                kill_group(&child);
-                let _ = child.wait();
-                let error: std::io::Error = error;
-                Err(Error::channel(format!(
-                    "cannot watch the process of rank {rank}: {error}; Linux 5.3 or later is needed"
-                )))
-            }
+    pub(super) fn new(rank: usize, process: Process, log: RankLog) -> Self {
+        Self {
+            rank,
+            phase: Phase::Starting,
+            reports: 0,
+            doing: Doing::default(),
+            heard: Instant::now(),
+            reported: Instant::now(),
+            log,
+            ending: None,
+            process,
+            channel: None,
+            decoder: Decoder::default(),
+            outbox: Vec::new(),
         }
     }
 
@@ -143,18 +110,19 @@ impl Member {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.status.is_some()
+        self.ending.is_some()
     }
 
-    /// Takes over the connection on which this rank has said hello; `decoder` may hold more.
-    pub(super) fn attach(
-        &mut self,
-        mut channel: UnixStream,
-        decoder: Decoder,
-        registry: &Registry,
-    ) -> std::io::Result<()> {
+    /// Its process is an engine's, and its channel has ended: nothing more will be heard of it.
+    pub(super) fn is_cut_off(&self) -> bool {
+        matches!(self.process, Process::Remote { cut_off: true })
+    }
+
+    /// Takes over the connection of a guest that is this rank; `decoder` may hold more than the introduction.
+    pub(super) fn attach(&mut self, channel: Channel, decoder: Decoder, registry: &Registry) -> std::io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.reregister(&mut channel, Source::Channel(self.rank).token(), interest)?;
+        let source = Source::Channel(self.rank).token();
+        registry.reregister(&mut SourceFd(&channel.as_raw_fd()), source, interest)?;
         self.channel = Some(channel);
         self.decoder = decoder;
         self.phase = Phase::Joining;
@@ -169,7 +137,7 @@ impl Member {
     }
 
     pub(super) fn flush(&mut self) {
-        let Some(channel) = &mut self.channel else { return };
+        let Some(mut channel) = self.channel.as_ref() else { return };
         while !self.outbox.is_empty() {
             match channel.write(&self.outbox) {
                 Ok(written) => drop(self.outbox.drain(..written)),
@@ -182,15 +150,18 @@ impl Member {
 
     /// Reads a share of what the channel has, for [`next_message`](Self::next_message); true where there may be more.
     pub(super) fn receive(&mut self) -> bool {
-        let Some(channel) = &mut self.channel else { return false };
+        let Some(mut channel) = self.channel.as_ref() else { return false };
         let take = |bytes: &[u8]| {
             self.heard = Instant::now();
             self.decoder.push(bytes);
         };
-        match read_share(channel, take) {
+        match read_share(&mut channel, take) {
             Share::More => return true,
             Share::All => {}
-            Share::Closed => self.channel = None,
+            Share::Closed => {
+                self.channel = None;
+                self.process.note_cut_off();
+            }
         }
         false
     }
@@ -201,10 +172,7 @@ impl Member {
 
     /// Takes a share of what the worker has printed; true where there may be more.
     pub(super) fn read_output(&mut self, stream: Stream, console: &Console) -> bool {
-        let pipe = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
+        let Some(pipe) = self.process.output(stream) else { return false };
         let Some(reader) = pipe else { return false };
         match read_share(reader, |bytes| self.log.take(stream, bytes, console)) {
             Share::More => return true,
@@ -230,30 +198,28 @@ impl Member {
     }
 
     /// Sees whether the process has ended, and ends what it left behind in its process group.
-    pub(super) fn reap(&mut self) -> std::io::Result<Option<ExitStatus>> {
-        if self.status.is_some() {
-            return Ok(self.status);
+    pub(super) fn reap(&mut self) -> std::io::Result<Option<Ending>> {
+        if self.ending.is_none() {
+            self.ending = self.process.reap()?;
         }
-        // While the process is not waited for, no other can take its number.
-        if has_ended(&self.pidfd) {
-            kill_group(&self.child);
-            self.status = Some(self.child.wait()?);
-        }
-        Ok(self.status)
+        Ok(self.ending)
     }
 
     /// Ends the process and all that it started.
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&mut self) {
         if !self.is_gone() {
-            kill_group(&self.child);
+            self.process.kill();
+            if matches!(self.process, Process::Remote { .. }) {
+                self.channel = None;
+            }
         }
     }
 
     /// [`kill`](Self::kill), and waits until it is gone.
     pub(super) fn kill_and_wait(&mut self) {
         if !self.is_gone() {
-            kill_group(&self.child);
-            self.status = self.child.wait().ok();
+            self.kill();
+            self.ending = self.process.wait().ok();
         }
     }
 }
@@ -282,20 +248,4 @@ fn read_share(reader: &mut impl Read, mut take: impl FnMut(&[u8])) -> Share {
         }
     }
     Share::More
-}
-
-fn pid(child: &Child) -> Pid {
-    // A child's number is positive; process 1 never is one.
-    Pid::from_raw(child.id() as i32).unwrap_or(Pid::INIT)
-}
-
-fn kill_group(child: &Child) {
-    // The worker leads a process group of its own. It is gone already where this fails.
-    let _ = rustix::process::kill_process_group(pid(child), Signal::KILL);
-}
-
-/// A pidfd is readable once its process has ended.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut fds = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
-    matches!(rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())), Ok(1..))
 }

@@ -9,6 +9,7 @@ mod group;
 mod ledger;
 mod member;
 mod output;
+mod process;
 mod records;
 mod reports;
 mod signals;

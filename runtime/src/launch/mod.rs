@@ -1,13 +1,16 @@
-//! What starts workers.
+//! What starts workers: the driver itself, or an engine.
 
-#[allow(dead_code)] // until the trainer asks for it
 pub(crate) mod engine;
+mod host;
 mod identity;
 mod invitation;
+mod listening;
 mod local;
-#[allow(dead_code)] // until the trainer asks for it
 pub(crate) mod meeting;
 
+pub(crate) use engine::Placement;
+pub(crate) use host::{Host, token_of_user};
 pub(crate) use identity::Identity;
 pub(crate) use invitation::Invitation;
+pub(crate) use listening::Listening;
 pub(crate) use local::LocalLauncher;

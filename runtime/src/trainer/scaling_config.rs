@@ -10,6 +10,7 @@ use super::Workers;
 use super::policy::scaling;
 use crate::controller;
 use crate::error::{Error, Result};
+use crate::launch::Placement;
 
 /// How many workers, on what.
 ///
@@ -24,6 +25,8 @@ pub struct ScalingConfig {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) report_timeout: Option<Duration>,
     pub(crate) slots_file: Option<PathBuf>,
+    /// Of the workers, those on this machine, where an engine has started them.
+    pub(crate) local_workers: Option<usize>,
 }
 
 /// How often a worker says that it is alive, and for how long it may say nothing.
@@ -137,7 +140,36 @@ impl ScalingConfig {
             heartbeat: self.heartbeat.or(defaults.heartbeat),
             report_timeout: self.report_timeout.or(defaults.report_timeout),
             slots_file: self.slots_file.or_else(|| defaults.slots_file.clone()),
+            local_workers: self.local_workers.or(defaults.local_workers),
         }
+    }
+
+    /// As many workers as an engine has started, one for each of its ranks.
+    pub(crate) fn under(mut self, placement: &Placement) -> Result<Self> {
+        let Placement { engine, world_size, .. } = placement;
+        let asked = self.asked();
+        if asked.most() == 0 {
+            return Err(Error::config(format!(
+                "{engine} has started {world_size} ranks, and the loop is to run in this process (`workers(0)`); ask for \
+                 {world_size} workers, or start the program without {engine} (TRAINLOOP_LAUNCHER=none says that it is no rank)"
+            )));
+        }
+        if let Some(file) = &self.slots_file {
+            return Err(Error::config(format!(
+                "{} cannot say how many workers there is room for, as {engine} has started them; leave `slots_file` out",
+                file.display()
+            )));
+        }
+        if asked.least() < asked.most() && !(asked.least()..=asked.most()).contains(world_size) {
+            return Err(Error::config(format!(
+                "{engine} has started {world_size} ranks, and {}..={} workers are asked for; start as many",
+                asked.least(),
+                asked.most()
+            )));
+        }
+        self.workers = Some((*world_size).into());
+        self.local_workers = Some(placement.local_world_size);
+        Ok(self)
     }
 
     /// The number, or the range, of workers.
@@ -222,7 +254,7 @@ impl ScalingConfig {
         }
         let workers = self.next_generation()?;
         if self.uses_gpu() {
-            let (wanted, found) = (workers.max(1), gpus());
+            let (wanted, found) = (self.local_workers.unwrap_or(workers).max(1), gpus());
             if found < wanted {
                 let wanted = if wanted == 1 { "1 GPU is".to_owned() } else { format!("{wanted} GPUs are") };
                 return Err(Error::config(format!(

@@ -2,6 +2,7 @@
 
 mod generation;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
@@ -15,11 +16,13 @@ use super::policy::failure::{Decision, Failed, FailurePolicy};
 use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::run_state::{Group, RunState, States};
-use super::{CheckpointConfig, Outcome, RunFailure, TorchTrainer, Unfinished};
+use super::{CheckpointConfig, Outcome, RunFailure, TorchTrainer, Unfinished, Workers};
 use crate::callback::{Resize, RunInfo};
 use crate::channel::Travels;
 use crate::controller::{End, Ended};
 use crate::error::{Error, Result, with_causes};
+use crate::launch::Host;
+use crate::launch::engine::Engine;
 use crate::log::Console;
 use crate::metric::Metrics;
 
@@ -32,6 +35,9 @@ pub(super) struct Session<'a, L: TrainLoop> {
     console: Rc<Console>,
     events: Rc<DriverEvents<L::Metrics>>,
     states: States,
+    /// Where an engine has started the ranks: what has started them, and the host until they are in its group.
+    engine: Option<Engine>,
+    host: RefCell<Option<Host>>,
 }
 
 /// What a generation begins from.
@@ -61,14 +67,34 @@ impl Origin {
 }
 
 impl<'a, L: TrainLoop> Session<'a, L> {
-    pub(super) fn new(trainer: &'a TorchTrainer<L>, folder: RunFolder, name: String, config: Vec<u8>) -> Result<Self> {
+    pub(super) fn new(
+        trainer: &'a TorchTrainer<L>,
+        folder: RunFolder,
+        name: String,
+        config: Vec<u8>,
+        host: Option<Host>,
+    ) -> Result<Self> {
         let console = Rc::new(Console::new(trainer.run.shows_progress(), L::Metrics::fields()));
         // A run that is gone on with and has nothing left to do still has its metrics.
         let last = history::reduced(&folder.reports())?.pop();
         let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
         let checkpoints = folder.checkpoints();
         let states = States::new(folder.path());
-        Ok(Self { trainer, folder, checkpoints, name, config, console, events, states })
+        let engine = host.as_ref().map(|host| host.placement.engine);
+        let host = RefCell::new(host);
+        Ok(Self { trainer, folder, checkpoints, name, config, console, events, states, engine, host })
+    }
+
+    /// An engine's number of ranks counts, whatever was asked for.
+    pub(super) fn note_other_number(&self, asked: Workers) {
+        let started = self.trainer.scaling.asked();
+        if let Some(engine) = self.engine.filter(|_| asked.least() == asked.most() && asked != started) {
+            self.console.note(&format!(
+                "{engine} has started {} ranks, and {} workers were asked for; the run has as many as there are ranks",
+                started.most(),
+                asked.most()
+            ));
+        }
     }
 
     pub(super) fn run(self, began: Instant) -> Result<Outcome<L>> {
@@ -134,6 +160,12 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let workers = self.trainer.scaling.next_generation();
         let slots_lost = workers.as_ref().is_ok_and(|workers| *workers < origin.workers);
         let not_restarted = match (policy.decide(&self.failed(&failure, slots_lost)), workers) {
+            (Decision::Restart, _) if let Some(engine) = self.engine => {
+                Some(format!(
+                    "{engine} has started the ranks, and starts them again where it is told to; a run of the same name \
+                     then goes on from its latest checkpoint"
+                ))
+            }
             (Decision::Restart, Ok(workers)) => {
                 run.restarts += 1;
                 self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));

@@ -12,6 +12,7 @@ use crate::callback::{self, MetricsType};
 use crate::channel::Travels;
 use crate::controller::record;
 use crate::error::{Error, Result};
+use crate::launch::Host;
 use crate::metric::Metrics;
 use crate::strategy::Strategy;
 
@@ -61,15 +62,22 @@ impl<L: TrainLoop> TorchTrainer<L> {
     /// [`Error::Run`] with the first rank that failed, its error and the end of its log, once no restart is allowed any
     /// more. [`Error::Interrupted`] after SIGINT or SIGTERM. With `workers(0)` the loop's own error is
     /// [`Error::Loop`]. These four have what there is of the run: [`Error::outcome`]. No worker is left in any case.
-    pub fn fit(self) -> Result<Outcome<L>> {
+    pub fn fit(mut self) -> Result<Outcome<L>> {
         let began = Instant::now();
         crate::__private::note_interrupt(0);
+        let host = Host::take()?;
+        let asked = self.scaling.asked();
+        if let Some(host) = &host {
+            self.scaling = self.scaling.under(&host.placement)?;
+        }
         self.validate()?;
         let config = self.config.encode("write the config for the workers")?;
         let name = self.run.name.clone().unwrap_or_else(|| default_name(L::NAME));
         let about = Record::new(L::NAME, record(&config)?, L::Metrics::fields());
         let folder = RunFolder::open(self.run.folder_of_runs(), &name, self.run.on_existing(), &about)?;
-        Session::new(&self, folder, name, config)?.run(began)
+        let session = Session::new(&self, folder, name, config, host)?;
+        session.note_other_number(asked);
+        session.run(began)
     }
 
     /// Everything that can be known before a worker starts.

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +13,21 @@ use trainloop_checkpoint::fault;
 
 use super::activity::{self, CheckpointPart};
 use super::link::{Answer, HandIn, Link};
-use crate::channel::{Begun, ToController, ToWorker, Written, read_frame, write_frame};
+use crate::channel::{Begun, Stream, ToController, ToWorker, Written, read_frame, write_frame};
 use crate::error::{Error, Result};
+
+/// The process at the other end of the channel.
+pub(super) enum Driver {
+    /// It has started this one.
+    Parent(OwnedFd),
+    /// It was started beside this one, by an engine; its end is the channel's.
+    Elsewhere,
+}
 
 /// The loop's side.
 pub(super) struct ChannelLink {
     /// A frame is written by one thread at a time.
-    channel: Arc<Mutex<UnixStream>>,
+    channel: Arc<Mutex<Stream>>,
     answers: Receiver<Answer>,
     stop: Arc<AtomicBool>,
     /// How many reports went out: a failure says after which one it came.
@@ -30,13 +37,16 @@ pub(super) struct ChannelLink {
 impl ChannelLink {
     /// Takes over the channel once the start has come. From here on the channel's end, which is the driver's end or its
     /// wish that this worker ends, ends this process at once, whatever the loop is doing.
-    pub(super) fn new(channel: &UnixStream, driver: OwnedFd, reports: u64, heartbeat: Duration) -> Result<Self> {
+    pub(super) fn new(channel: &Stream, driver: Driver, reports: u64, heartbeat: Duration) -> Result<Self> {
         let (sender, answers) = self::channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let start = || -> std::io::Result<UnixStream> {
+        let start = || -> std::io::Result<Stream> {
             let (reader, stop) = (channel.try_clone()?, Arc::clone(&stop));
             std::thread::Builder::new().name("channel".to_owned()).spawn(move || {
                 while goes_on(&reader, &driver, &sender, &stop) {}
+                if matches!(driver, Driver::Elsewhere) {
+                    eprintln!("error: this rank ends, as the driver has ended the group or itself; rank 0 says why");
+                }
                 // With what this worker has started, for which the kernel's signal would leave no time. Not `exit`: that
                 // would run libtorch's destructors under the loop's feet.
                 let _ = rustix::process::kill_process_group(rustix::process::getpid(), Signal::KILL);
@@ -75,7 +85,7 @@ impl ChannelLink {
 
 /// Says every so often that this process is alive, whatever its loop is doing. Where the channel is full, the driver has
 /// enough to read, which tells it the same.
-fn beat(channel: Arc<Mutex<UnixStream>>, every: Duration) -> std::io::Result<()> {
+fn beat(channel: Arc<Mutex<Stream>>, every: Duration) -> std::io::Result<()> {
     let beat = move || {
         while send(&channel, &ToController::Alive(activity::doing())).is_ok() {
             std::thread::sleep(every);
@@ -84,11 +94,11 @@ fn beat(channel: Arc<Mutex<UnixStream>>, every: Duration) -> std::io::Result<()>
     std::thread::Builder::new().name("heartbeat".to_owned()).spawn(beat).map(drop)
 }
 
-fn send(channel: &Mutex<UnixStream>, message: &ToController) -> Result<()> {
+fn send(channel: &Mutex<Stream>, message: &ToController) -> Result<()> {
     write_frame(&*channel.lock().unwrap_or_else(PoisonError::into_inner), message)
 }
 
-fn hand_in(channel: &Mutex<UnixStream>, written: Written) -> Result<()> {
+fn hand_in(channel: &Mutex<Stream>, written: Written) -> Result<()> {
     fault::step(fault::WORKER_BEFORE_VOTE);
     let checkpoint = written.checkpoint;
     send(channel, &ToController::Written(written))?;
@@ -102,12 +112,14 @@ fn closed() -> Error {
 }
 
 /// Waits for the next event of channel and driver; false where it is the end of either.
-fn goes_on(channel: &UnixStream, driver: &OwnedFd, answers: &Sender<Answer>, stop: &AtomicBool) -> bool {
-    let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
-    match rustix::event::poll(&mut fds, None) {
-        Err(rustix::io::Errno::INTR) => return true,
-        Ok(_) if fds[1].revents().is_empty() => {}
-        _ => return false,
+fn goes_on(channel: &Stream, driver: &Driver, answers: &Sender<Answer>, stop: &AtomicBool) -> bool {
+    if let Driver::Parent(driver) = driver {
+        let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => return true,
+            Ok(_) if fds[1].revents().is_empty() => {}
+            _ => return false,
+        }
     }
     match read_frame(channel) {
         Ok(Some(ToWorker::Saved { checkpoint, failed, stop })) => {

@@ -2,81 +2,83 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
 use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 
 use super::Link;
+use super::arrival::Arrival;
 use super::channel_link::ChannelLink;
+use super::join::{join, see_shared};
 use super::seat::{Seat, SeatParts};
-use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup};
 use crate::callback::Callbacks;
-use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
+use crate::channel::{Failure, Start, Stream, ToController, ToWorker, read_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
-use crate::launch::{Identity, Invitation};
-use crate::trainer::{Backend, find};
+use crate::launch::{Identity, Invitation, Placement};
+use crate::trainer::find;
 
 /// The invitation that the launcher gave this process, if it is a worker.
 pub(crate) fn invitation() -> Option<String> {
     std::env::var(Invitation::VARIABLE).ok()
 }
 
-/// Runs this process as the worker that it was started as; never returns.
+/// Runs this process as the worker that its driver has started; never returns.
 pub(crate) fn enter(invitation: &str) -> ! {
-    let code = match Invitation::read(invitation).and_then(|invitation| work(&invitation)) {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
-            1
-        }
+    end(Invitation::read(invitation).and_then(|invitation| work(Arrival::of_a_child(&invitation)?)))
+}
+
+/// Runs this process as a rank that an engine has started; never returns.
+pub(crate) fn attend(placement: Placement) -> ! {
+    let rank = placement.rank;
+    let attend = || {
+        let Some(arrival) = Arrival::of_an_engine(placement)? else {
+            eprintln!("rank {rank} has nothing to do: rank 0 ended without a call of `fit`");
+            return Ok(0);
+        };
+        work(arrival)
     };
+    end(attend())
+}
+
+fn end(worked: Result<i32>) -> ! {
+    let code = worked.unwrap_or_else(|error| {
+        eprintln!("error: {}", with_causes(&error));
+        1
+    });
     std::process::exit(code);
 }
 
-fn work(invitation: &Invitation) -> Result<()> {
-    fault::set_rank(invitation.rank);
-    let driver = die_with_the_driver(invitation.driver)?;
-    let address =
-        SocketAddr::from_abstract_name(&invitation.socket).map_err(|error| Error::channel(error.to_string()))?;
-    let channel = UnixStream::connect_addr(&address)
-        .map_err(|error| Error::channel(format!("cannot reach the driver (process {}): {error}", invitation.driver)))?;
-    let hello = Hello { token: invitation.token.clone(), rank: invitation.rank };
-    write_frame(&channel, &ToController::Hello(hello))?;
-    let Some(ToWorker::Start(start)) = read_frame(&channel)? else {
+/// The worker's whole life; its exit code.
+fn work(arrival: Arrival) -> Result<i32> {
+    let Arrival { rank, channel, driver, placement } = arrival;
+    let Some(ToWorker::Start(mut start)) = read_frame(&channel)? else {
         return Err(Error::channel("the driver closed the channel before the start"));
     };
+    if let Some(placement) = &placement {
+        start.local_rank = placement.local_rank;
+        share_cores(placement);
+    }
     let link = Rc::new(ChannelLink::new(&channel, driver, start.reports, Duration::from_millis(start.heartbeat_ms))?);
 
-    let end = train(&start, invitation.rank, &link);
+    let end = train(&start, rank, &channel, &link);
+    if let (ToController::Failed(failure), Some(_)) = (&end, &placement) {
+        // What this process prints goes to the engine, not to the driver.
+        eprintln!("error: {}", failure.message);
+    }
     let code = i32::from(matches!(end, ToController::Failed(_)));
-    link.end(&end)?;
-    // The driver has heard why; the exit code repeats it for whoever else looks.
-    std::process::exit(code);
+    // The driver hears why; the exit code repeats it for whoever else looks.
+    link.end(&end).map(|()| code)
 }
 
-/// A worker never outlives its driver: until the channel is [watched](ChannelLink::new), the kernel ends it when the driver ends.
-fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
-    let tie = || -> std::io::Result<Option<OwnedFd>> {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        let Some(pid) = Some(driver).filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return Ok(None) };
-        let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
-            pidfd => pidfd?,
-        };
-        // The driver may have ended before the lines above, and another process have got its number.
-        Ok((rustix::process::getppid() == Some(pid)).then_some(pidfd))
-    };
-    tie()
-        .map_err(|error| Error::channel(format!("cannot tie this worker to its driver: {error}")))?
-        .ok_or_else(|| Error::channel("the driver has ended"))
+/// libtorch would take all cores for each rank.
+fn share_cores(placement: &Placement) {
+    if std::env::var_os("OMP_NUM_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        tch::set_num_threads((cores / placement.local_world_size.max(1)).max(1) as i32);
+    }
 }
 
 thread_local! {
@@ -101,12 +103,15 @@ fn note_panic_locations() {
 }
 
 /// Joins the group and runs the loop; gives its last word.
-fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
+fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -> ToController {
     note_panic_locations();
     let stopped = Rc::new(Cell::new(None));
     let stood_still = Rc::new(Cell::new(Duration::ZERO));
     let run = || -> Result<Vec<u8>, BoxError> {
-        start.identity.check(&Identity::of_this_process()?)?;
+        start.identity.check(&Identity::as_of(&start.identity)?)?;
+        if let Some(shared) = start.shared.as_ref().filter(|_| channel.local_address().is_some()) {
+            see_shared(shared)?;
+        }
         let registration = find(&start.loop_name)?;
         let checkpoints = checkpoints(start)?;
         let seat = Seat::new(SeatParts {
@@ -115,9 +120,9 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             local_rank: start.local_rank,
             world_size: start.world_size,
             run_name: start.run_name.clone(),
-            device: if start.use_gpu { Device::Cuda(start.local_rank) } else { Device::Cpu },
+            device: if start.use_gpu { Device::Cuda(start.gpu()) } else { Device::Cpu },
             ddp: start.ddp,
-            group: join(start, rank)?,
+            group: join(start, rank, channel, link)?,
             link: Rc::clone(link) as Rc<dyn Link>,
             checkpoint: start.checkpoint.map(|index| checkpoints.folder(index)).transpose()?,
             checkpoints,
@@ -174,19 +179,4 @@ fn backtrace_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let text = format!("{error:?}");
     let (_, backtrace) = text.split_once("\nStack backtrace:\n")?;
     Some(backtrace.to_owned())
-}
-
-fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
-    if start.world_size == 1 {
-        return Ok(None);
-    }
-    let timeout = Duration::from_millis(start.collective_timeout_ms);
-    let store = FileStore::open(Path::new(&start.store), start.world_size)?;
-    let backend = match start.backend {
-        Backend::Gloo => c10d::Backend::Gloo,
-        #[cfg(feature = "nccl")]
-        Backend::Nccl => c10d::Backend::Nccl { device: start.local_rank },
-    };
-    let options = GroupOptions { timeout, interface: Interface::Loopback, backend, ..GroupOptions::default() };
-    Ok(Some(Rc::new(ProcessGroup::with_options(&store, rank, start.world_size, options)?)))
 }

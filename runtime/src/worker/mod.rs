@@ -2,11 +2,13 @@
 
 pub(crate) mod activity;
 mod agreement;
+mod arrival;
 mod channel_link;
 mod collective;
 mod context;
 mod entry;
 mod hooks;
+mod join;
 mod link;
 mod saver;
 mod seat;
@@ -19,7 +21,7 @@ pub use seat::Seat;
 pub use source::{CheckpointSource, Files};
 
 pub(crate) use activity::Doing;
-pub(crate) use entry::{enter, invitation};
+pub(crate) use entry::{attend, enter, invitation};
 pub(crate) use hooks::Hooks;
 pub(crate) use link::{Answer, HandIn, Link};
 pub(crate) use seat::SeatParts;

@@ -1,7 +1,6 @@
 //! What a group does when a rank fails, and what it says of it in the end.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::{End, Ended, Group, Milestone};
@@ -9,6 +8,7 @@ use crate::channel::Failure;
 use crate::controller::activity::RankActivity;
 use crate::controller::failure::{FailureKind, Place, RunFailure, Seen, cause};
 use crate::controller::member::{Member, Phase};
+use crate::controller::process::Ending;
 use crate::error::{Error, Result};
 
 /// Ranks that fail within this time of the first are heard before the group is ended: the cause may be among them.
@@ -55,17 +55,20 @@ impl Group<'_> {
 
     /// A process has ended.
     pub(super) fn bury(&mut self, rank: usize) -> Result<()> {
-        let status = self.members[rank]
+        if self.members[rank].is_gone() {
+            return Ok(());
+        }
+        let ending = self.members[rank]
             .reap()
             .map_err(|error| Error::channel(format!("cannot wait for rank {rank}: {error}")))?;
-        let Some(status) = status else { return Ok(()) };
+        let Some(ending) = ending else { return Ok(()) };
         // What it said before its end counts.
         while self.hear(rank)? {}
         let member = &mut self.members[rank];
         member.drain_output(self.job.console);
         if matches!(member.phase, Phase::Starting | Phase::Joining | Phase::Running) {
-            let kind = ending(status);
-            if self.ending && kind == FailureKind::Signal(9) {
+            let kind = FailureKind::from(ending);
+            if self.ending && matches!(kind, FailureKind::Signal(9) | FailureKind::CutOff) {
                 self.still_ran.push((rank, member.reports));
             } else {
                 self.fail_rank(rank, kind);
@@ -152,9 +155,14 @@ pub(super) fn seen(rank: usize, failure: Failure, in_start: bool) -> Seen {
     Seen { rank, kind, peer_failure, reports, in_start, backtrace }
 }
 
-fn ending(status: ExitStatus) -> FailureKind {
-    match status.signal() {
-        Some(signal) => FailureKind::Signal(signal),
-        None => FailureKind::Exit(status.code().unwrap_or(-1)),
+impl From<Ending> for FailureKind {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::CutOff => Self::CutOff,
+            Ending::Status(status) => match status.signal() {
+                Some(signal) => Self::Signal(signal),
+                None => Self::Exit(status.code().unwrap_or(-1)),
+            },
+        }
     }
 }

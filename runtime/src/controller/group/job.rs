@@ -7,6 +7,7 @@ use crate::channel::Start;
 use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
+use crate::launch::Host;
 use crate::log::Console;
 
 /// What a generation is to do.
@@ -24,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) on_milestone: OnMilestone<'a>,
     /// Where the number of workers may change.
     pub(crate) elastic: Option<Elastic<'a>>,
+    /// Where an engine has started the ranks: the driver is one of them, and the others are on their way to it.
+    pub(crate) host: Option<Host>,
 }
 
 /// What a group comes to on its way.

@@ -59,7 +59,7 @@ impl Group<'_> {
         let stopped_by = self.stopping.map(|(_, by)| by);
         // Once a rank has failed, the group is about to be ended whatever else comes.
         let of_ranks = if self.failures.is_empty() { self.ranks_deadline() } else { None };
-        [self.end_at, left_by, stopped_by, of_ranks].into_iter().flatten().min()
+        [self.end_at, left_by, stopped_by, of_ranks, self.door.deadline()].into_iter().flatten().min()
     }
 
     /// By when something must have been heard of the ranks.
@@ -82,6 +82,7 @@ impl Group<'_> {
 
     pub(super) fn pass_deadlines(&mut self) -> Result<()> {
         let now = Instant::now();
+        self.door.pass_deadline(now, self.poll.registry());
         if self.failures.is_empty() {
             self.look_for_silence(now)?;
         }
@@ -89,8 +90,14 @@ impl Group<'_> {
         if stuck || self.end_at.is_some_and(|at| now >= at) {
             self.end_at = None;
             self.ending = true;
-            for member in &self.members {
+            for member in &mut self.members {
                 member.kill();
+            }
+            // A child's end is an event, which is to come.
+            for rank in 0..self.members.len() {
+                if self.members[rank].is_cut_off() {
+                    self.bury(rank)?;
+                }
             }
         }
         match self.stopping {

@@ -7,12 +7,13 @@ use tch::Device;
 
 use super::{Origin, Session, retention};
 use crate::callback::{Callbacks, MetricsType, RunInfo};
-use crate::channel::Start;
+use crate::channel::{Shared, Start, StoreAt};
 use crate::controller::{
     self, Beginning, Elastic, End, Ended, Job, Ledger, Milestone, OnCheckpoint, Reduce, Reduced, Reports, record,
 };
 use crate::error::{BoxError, Error, LoopError, Result, with_causes};
 use crate::launch::Identity;
+use crate::launch::engine::Meeting;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
 use crate::trainer::driver_events::DriverEvents;
@@ -55,15 +56,26 @@ impl<L: TrainLoop> Session<'_, L> {
         };
         let scaling = &self.trainer.scaling;
         let local = self.folder.make_local()?;
+        let host = self.host.take();
+        let identity = if host.is_some() { Identity::by_content() } else { Identity::of_this_process() }?;
+        let (store, shared) = match host.as_ref().map(|host| &host.placement.meeting) {
+            Some(Meeting::Nodes { host, .. }) => {
+                let shared = self.folder.url().is_none().then(|| Shared::write(local.path())).transpose()?;
+                (StoreAt::Here { host: host.clone() }, shared)
+            }
+            Some(Meeting::OneNode { .. }) | None => (StoreAt::File(text(local.path().join("store"))?), None),
+        };
         controller::run(Job {
+            host,
             start: Start {
-                identity: Identity::of_this_process()?,
+                identity,
                 loop_name: L::NAME.to_owned(),
                 config: self.config.clone(),
                 world_size: origin.workers,
                 local_rank: 0,
                 generation: run.generation,
-                store: text(local.path().join("store"))?,
+                store,
+                shared,
                 use_gpu: scaling.uses_gpu(),
                 backend: scaling.carrier(),
                 ddp: L::STRATEGY == Strategy::Ddp,
