@@ -58,7 +58,10 @@ impl Arrival {
         leave_signals_to_the_driver()?;
         let (channel, token) = match &placement.meeting {
             Meeting::OneNode { key } => on_one_node(key, rank)?,
-            Meeting::Nodes { host, port } => (over_tcp(host, *port, &placement)?, token_of_user()?),
+            Meeting::Nodes { host, port } => {
+                let token = token_of_user()?;
+                (over_tcp(host, *port, &placement)?, token)
+            }
         };
         let known = handshake::introduce(&channel, &token, rank)?;
         Ok(known.then_some(Self { rank, channel, driver: Driver::Elsewhere, placement: Some(placement) }))
