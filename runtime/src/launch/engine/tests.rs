@@ -199,7 +199,7 @@ fn the_launcher_variable_overrides() {
         ("torchrun", "RANK is not set, and this process is to be a rank of torchrun"),
         ("slurm", "SLURM_STEP_ID is not set, and this process is to be a rank of Slurm"),
         ("mpi", "neither OMPI_COMM_WORLD_SIZE (Open MPI) nor PMI_SIZE"),
-        ("env", "RANK is not set, and this process is to be a rank of plain environment variables"),
+        ("env", "RANK is not set, and this process is to be a rank of the environment (env://)"),
     ] {
         let error = refused(&with(&Env::new(), &[("TRAINLOOP_LAUNCHER", wish)]));
         assert!(error.contains(missing) && error.contains("TRAINLOOP_LAUNCHER"), "{error}");
