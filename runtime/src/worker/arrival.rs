@@ -82,7 +82,9 @@ fn on_one_node(key: &str, rank: usize) -> Result<(Stream, Token)> {
     };
     match reach() {
         Some((Ok(stream), token)) => Ok((Stream::Unix(stream), token)),
-        Some((Err(error), _)) => Err(Error::channel(format!("rank {rank} cannot reach rank 0 on this machine: {error}"))),
+        Some((Err(error), _)) => {
+            Err(Error::channel(format!("rank {rank} cannot reach rank 0 on this machine: {error}")))
+        }
         None => Err(Error::channel("the file that leads to rank 0 is not one of trainloop's")),
     }
 }

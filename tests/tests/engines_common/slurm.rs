@@ -52,7 +52,9 @@ impl Slurm {
         let mut command = Command::new("munged");
         // By force: the folder for temporary files is everybody's.
         command.args(["--foreground", "--force", "--key-file"]).arg(key);
-        for (option, file) in [("--socket", "socket"), ("--pid-file", "pid"), ("--log-file", "log"), ("--seed-file", "seed")] {
+        for (option, file) in
+            [("--socket", "socket"), ("--pid-file", "pid"), ("--log-file", "log"), ("--seed-file", "seed")]
+        {
             command.arg(option).arg(folder.join(file));
         }
         self.daemons.push(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
