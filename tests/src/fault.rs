@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The variable that holds a JSON list of [`Fault`]s.
 pub const FAULTS: &str = "TRAINLOOP_TEST_FAULTS";
 
+/// The variable that holds a name for all starts of a job by its engine: each fault then happens once in all of them.
+pub const JOB: &str = "TRAINLOOP_TEST_JOB";
+
 /// One fault of one rank. Each happens once in the life of a driver, whatever is started again.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 pub struct Fault {
@@ -98,8 +101,9 @@ impl Faults {
     }
 
     fn is_first(&self, number: usize) -> bool {
-        let driver = self.driver().map_or(0, |pid| pid.as_raw_nonzero().get());
-        File::create_new(format!("fault-{number}-of-{driver}")).is_ok()
+        let driver = || self.driver().map_or(0, |pid| pid.as_raw_nonzero().get()).to_string();
+        let life = std::env::var(JOB).unwrap_or_else(|_| driver());
+        File::create_new(format!("fault-{number}-of-{life}")).is_ok()
     }
 
     fn happen(&self, fault: &Fault) -> io::Result<()> {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 pub(crate) struct MeetingFile {
     path: PathBuf,
     /// Locked, until it is closed.
-    _lock: File,
+    lock: File,
 }
 
 impl MeetingFile {
@@ -47,7 +47,7 @@ impl MeetingFile {
             )),
             _ => Error::io(action, &folder)(error.error),
         })?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Waits until rank 0 has written, and gives what it wrote.
@@ -81,6 +81,7 @@ impl Drop for MeetingFile {
     fn drop(&mut self) {
         // What cannot be removed is swept by the next driver.
         let _ = std::fs::remove_file(&self.path);
+        let _ = flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
@@ -238,12 +239,12 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let left = MeetingFile::host_in(base.path(), "key", "old").unwrap();
         // As the system does when it ends a process: the lock goes, the file stays.
-        flock(&left._lock, FlockOperation::Unlock).unwrap();
+        flock(&left.lock, FlockOperation::Unlock).unwrap();
         let error = MeetingFile::attend_in(base.path(), "key", SOON).unwrap_err().to_string();
         assert!(error.contains("rank 0 has not come within 0 s") && error.contains("`key`"), "{error}");
 
         let other = MeetingFile::host_in(base.path(), "other", "").unwrap();
-        assert_eq!(files(base.path()), [other.path.clone()]);
+        assert_eq!(files(base.path()), std::slice::from_ref(&other.path));
         std::mem::forget(left);
         let _new = MeetingFile::host_in(base.path(), "key", "new").unwrap();
         assert_eq!(MeetingFile::attend_in(base.path(), "key", SOON).unwrap(), "new");

@@ -148,7 +148,8 @@ impl ScalingConfig {
     pub(crate) fn under(mut self, placement: &Placement) -> Result<Self> {
         let Placement { engine, world_size, .. } = placement;
         let asked = self.asked();
-        if asked.most() == 0 {
+        // Where nothing is said of workers, there are as many as ranks.
+        if self.workers.is_some() && asked.most() == 0 {
             return Err(Error::config(format!(
                 "{engine} has started {world_size} ranks, and the loop is to run in this process (`workers(0)`); ask for \
                  {world_size} workers, or start the program without {engine} (TRAINLOOP_LAUNCHER=none says that it is no rank)"

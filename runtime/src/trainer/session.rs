@@ -85,11 +85,12 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         Ok(Self { trainer, folder, checkpoints, name, config, console, events, states, engine, host })
     }
 
-    /// An engine's number of ranks counts, whatever was asked for.
-    pub(super) fn note_other_number(&self, asked: Workers) {
+    /// An engine's number of ranks counts, whatever number was asked for.
+    pub(super) fn warn_of_other_number(&self, asked: Option<Workers>) {
         let started = self.trainer.scaling.asked();
-        if let Some(engine) = self.engine.filter(|_| asked.least() == asked.most() && asked != started) {
-            self.console.note(&format!(
+        let other = asked.filter(|asked| asked.least() == asked.most() && *asked != started);
+        if let Some((engine, asked)) = self.engine.zip(other) {
+            self.console.warning(&format!(
                 "{engine} has started {} ranks, and {} workers were asked for; the run has as many as there are ranks",
                 started.most(),
                 asked.most()

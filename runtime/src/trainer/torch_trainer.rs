@@ -66,7 +66,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
         let began = Instant::now();
         crate::__private::note_interrupt(0);
         let host = Host::take()?;
-        let asked = self.scaling.asked();
+        let asked = self.scaling.workers;
         if let Some(host) = &host {
             self.scaling = self.scaling.under(&host.placement)?;
         }
@@ -76,7 +76,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
         let about = Record::new(L::NAME, record(&config)?, L::Metrics::fields());
         let folder = RunFolder::open(self.run.folder_of_runs(), &name, self.run.on_existing(), &about)?;
         let session = Session::new(&self, folder, name, config, host)?;
-        session.note_other_number(asked);
+        session.warn_of_other_number(asked);
         session.run(began)
     }
 

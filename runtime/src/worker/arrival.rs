@@ -55,15 +55,17 @@ impl Arrival {
     pub(super) fn of_an_engine(placement: Placement) -> Result<Option<Self>> {
         let rank = placement.rank;
         fault::set_rank(rank);
-        leave_signals_to_the_driver()?;
         let (channel, token) = match &placement.meeting {
             Meeting::OneNode { key } => on_one_node(key, rank)?,
             Meeting::Nodes { host, port } => {
+                // Before it waits for anybody.
                 let token = token_of_user()?;
                 (over_tcp(host, *port, &placement)?, token)
             }
         };
         let known = handshake::introduce(&channel, &token, rank)?;
+        // Not before: a rank that waits for its driver is ended by a signal like any process.
+        leave_signals_to_the_driver()?;
         Ok(known.then_some(Self { rank, channel, driver: Driver::Elsewhere, placement: Some(placement) }))
     }
 }
@@ -80,7 +82,9 @@ fn on_one_node(key: &str, rank: usize) -> Result<(Stream, Token)> {
     };
     match reach() {
         Some((Ok(stream), token)) => Ok((Stream::Unix(stream), token)),
-        Some((Err(error), _)) => Err(Error::channel(format!("rank {rank} cannot reach rank 0 on this machine: {error}"))),
+        Some((Err(error), _)) => {
+            Err(Error::channel(format!("rank {rank} cannot reach rank 0 on this machine: {error}")))
+        }
         None => Err(Error::channel("the file that leads to rank 0 is not one of trainloop's")),
     }
 }

@@ -205,8 +205,13 @@ impl Running {
 
     /// Waits for the end; kills the program where it does not come.
     #[track_caller]
-    pub(crate) fn end(mut self) -> Ended {
-        let deadline = Instant::now() + DEADLINE;
+    pub(crate) fn end(self) -> Ended {
+        self.end_within(DEADLINE)
+    }
+
+    #[track_caller]
+    pub(crate) fn end_within(mut self, limit: Duration) -> Ended {
+        let deadline = Instant::now() + limit;
         let mut hangs = false;
         // The lines end when the last process that holds the pipes does.
         loop {
@@ -222,7 +227,7 @@ impl Running {
         }
         let status = self.child.wait().unwrap();
         let ended = Ended { code: status.code(), stdout: self.text(Pipe::Stdout), stderr: self.text(Pipe::Stderr) };
-        assert!(!hangs, "the program did not end in {DEADLINE:?}: {ended:#?}");
+        assert!(!hangs, "the program did not end in {limit:?}: {ended:#?}");
         ended
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use trainloop_tests::fault::{Act, FAULTS, Fault, Moment};
@@ -79,6 +80,11 @@ impl Plan {
     }
 
     pub(crate) fn start(&self, sandbox: &Sandbox, faults: &[Fault]) -> Running {
+        Running::start(self.command(sandbox, faults))
+    }
+
+    /// The program with this plan; not started yet.
+    pub(crate) fn command(&self, sandbox: &Sandbox, faults: &[Fault]) -> Command {
         let plan = json!({
             "name": self.name,
             "storage": self.storage.as_ref().map_or_else(|| sandbox.storage(), |(url, _)| url.into()),
@@ -103,7 +109,7 @@ impl Plan {
         command.envs(self.storage.iter().flat_map(|(_, environment)| environment.clone()));
         // As many threads in all ranks, whatever the machine has: sums over threads differ in their last bits.
         command.env("OMP_NUM_THREADS", "1").envs(self.environment.iter().map(|(name, value)| (name, value)));
-        Running::start(command)
+        command
     }
 
     /// Runs it to its end.
@@ -118,6 +124,12 @@ impl Plan {
     #[track_caller]
     pub(crate) fn finish(&self, sandbox: &Sandbox, faults: &[Fault]) -> Finished {
         let ended = self.end(sandbox, faults);
+        self.finished(sandbox, ended)
+    }
+
+    /// What it left that has come to its good end.
+    #[track_caller]
+    pub(crate) fn finished(&self, sandbox: &Sandbox, ended: Ended) -> Finished {
         assert_eq!(ended.code, Some(0), "{}: {ended:#?}", self.name);
         let mut outcome = ended.json();
         // It differs from run to run.

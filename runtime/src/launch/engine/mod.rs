@@ -38,7 +38,7 @@ impl fmt::Display for Engine {
             Self::Slurm => "Slurm",
             Self::OpenMpi => "Open MPI",
             Self::Mpich => "MPICH",
-            Self::Plain => "plain environment variables",
+            Self::Plain => "the environment (env://)",
         })
     }
 }

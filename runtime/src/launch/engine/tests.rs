@@ -1,7 +1,7 @@
 //! Placements from whole environments.
 //!
 //! `recorded/*.env` were recorded from ranks that the engine of that name started: torchrun of PyTorch 2.13, Open MPI 4.1.4,
-//! MPICH 4.0.2; hosts have other names in them. Each paragraph is one rank. Not recorded are `kubeflow.env`, from the source
+//! MPICH 4.0.2, Slurm 22.05.8; hosts have other names in them. Each paragraph is one rank. Not recorded are `kubeflow.env`, from the source
 //! of Kubeflow's training operator, and `slurm-nodes.env`, from Slurm's documentation.
 
 use super::*;
@@ -109,6 +109,19 @@ fn every_rank_of_a_recorded_start_knows_its_place() {
         &nodes("digits-master-0", 23456),
     );
     assert_places(
+        include_str!("recorded/slurm-srun.env"),
+        Engine::Slurm,
+        &[on_one(0, 3), on_one(1, 3), on_one(2, 3)],
+        &one_node("slurm-2-0-0"),
+    );
+    // With Slurm's own PMI, and no Hydra above it.
+    assert_places(
+        include_str!("recorded/slurm-pmi2.env"),
+        Engine::Slurm,
+        &[on_one(0, 2), on_one(1, 2)],
+        &one_node("slurm-5-0-0"),
+    );
+    assert_places(
         include_str!("recorded/slurm-nodes.env"),
         Engine::Slurm,
         &[(0, 0, 2, Some((0, 3))), (3, 1, 2, Some((1, 3))), (4, 0, 1, Some((2, 3)))],
@@ -169,8 +182,6 @@ fn the_inner_engine_is_the_one() {
     assert_eq!(both(slurm(), mpich()), Engine::Mpich);
     assert_eq!(both(slurm(), plain()), Engine::Slurm);
     assert_eq!(both(open_mpi(), plain()), Engine::OpenMpi);
-    // Slurm's own PMI, with no Hydra above it.
-    assert_eq!(placed(&with(&slurm(), &[("PMI_SIZE", "5"), ("PMI_RANK", "3")])).engine, Engine::Slurm);
 }
 
 #[test]
@@ -188,7 +199,7 @@ fn the_launcher_variable_overrides() {
         ("torchrun", "RANK is not set, and this process is to be a rank of torchrun"),
         ("slurm", "SLURM_STEP_ID is not set, and this process is to be a rank of Slurm"),
         ("mpi", "neither OMPI_COMM_WORLD_SIZE (Open MPI) nor PMI_SIZE"),
-        ("env", "RANK is not set, and this process is to be a rank of plain environment variables"),
+        ("env", "RANK is not set, and this process is to be a rank of the environment (env://)"),
     ] {
         let error = refused(&with(&Env::new(), &[("TRAINLOOP_LAUNCHER", wish)]));
         assert!(error.contains(missing) && error.contains("TRAINLOOP_LAUNCHER"), "{error}");
@@ -201,8 +212,10 @@ fn where_nobody_started_ranks_there_is_no_placement() {
     none(&Env::new());
     none(&with(&Env::new(), &[("RANK", "0"), ("MASTER_ADDR", "node1")]));
     none(&with(&plain(), &[("RANK", "")]));
-    // The script of sbatch, whose step has no number, and the shell of salloc, whose step has a reserved one.
-    none(&without(&slurm(), "SLURM_STEP_ID"));
+    for shell in [include_str!("recorded/slurm-sbatch-shell.env"), include_str!("recorded/slurm-salloc-shell.env")] {
+        none(&ranks(shell).remove(0));
+    }
+    // The shell of salloc, where Slurm is set up to run it on a node, in a step of a reserved number.
     none(&with(&slurm(), &[("SLURM_STEP_ID", "4294967290")]));
     none(&with(&slurm(), &[("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_NTASKS", "5")]));
     // One rank alone.
