@@ -69,6 +69,9 @@ pub mod optim;
 pub mod prelude;
 pub mod random;
 pub mod schedule;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod state;
 pub mod strategy;
 pub mod trainer;

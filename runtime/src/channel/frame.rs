@@ -57,10 +57,15 @@ pub(crate) fn read_frame<T: DeserializeOwned>(mut reader: impl Read) -> Result<O
     }
 }
 
+/// A decoder that waits keeps so much memory, or what the beginning of a frame takes: there may be thousands.
+const KEPT: usize = 1024;
+
 /// Puts frames together from pieces as they come.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
+    /// So many of them are read.
+    read: usize,
     /// The longest frame that is taken.
     limit: usize,
 }
@@ -74,7 +79,7 @@ impl Default for Decoder {
 impl Decoder {
     /// For frames of so many bytes at most.
     pub(crate) fn limited(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit }
+        Self { bytes: Vec::new(), read: 0, limit }
     }
 
     /// From now on frames of any length that the channel carries are taken.
@@ -86,33 +91,52 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What is not read yet.
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.read..]
+    }
+
+    fn len(&self) -> usize {
+        self.rest().len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.rest().is_empty()
     }
 
     fn length(&self) -> Option<usize> {
-        let header = self.bytes.first_chunk::<4>()?;
+        let header = self.rest().first_chunk::<4>()?;
         Some(u32::from_le_bytes(*header) as usize)
     }
 
     /// How many bytes the frame at hand still lacks.
     fn missing(&self) -> usize {
         match self.length() {
-            None => 4 - self.bytes.len(),
-            Some(length) => (4 + length).saturating_sub(self.bytes.len()),
+            None => 4 - self.len(),
+            Some(length) => (4 + length).saturating_sub(self.len()),
         }
     }
 
     /// The next whole message, if it is here.
     pub(crate) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
-        let Some(length) = self.length() else { return Ok(None) };
+        let Some(length) = self.length() else { return Ok(self.wait()) };
         if length > self.limit {
             return Err(Error::channel(format!("a frame of {length} bytes is over the limit of {}", self.limit)));
         }
-        let Some(body) = self.bytes.get(4..4 + length) else { return Ok(None) };
+        let Some(body) = self.rest().get(4..4 + length) else { return Ok(self.wait()) };
         let message = decode(body, "read a frame")?;
-        self.bytes.drain(..4 + length);
+        self.read += 4 + length;
         Ok(Some(message))
+    }
+
+    /// The frame at hand is not whole: makes room. So what is left is moved once for all frames before it, not once for each.
+    fn wait<T>(&mut self) -> Option<T> {
+        if self.read > 0 {
+            self.bytes.drain(..self.read);
+            self.read = 0;
+            self.bytes.shrink_to(KEPT);
+        }
+        None
     }
 }
 
@@ -148,6 +172,25 @@ mod tests {
             }
             assert_eq!(seen, [1, 2], "cut at {cut}");
         }
+    }
+
+    /// Pieces that end inside frames, each taken as far as it goes; then nothing is left of them.
+    #[test]
+    fn a_long_stream_of_frames_leaves_no_memory() {
+        let mut bytes = Vec::new();
+        for number in 0..5000 {
+            write_frame(&mut bytes, &progress(number)).unwrap();
+        }
+        let (mut decoder, mut next) = (Decoder::default(), 0);
+        for piece in bytes.chunks(30_011) {
+            decoder.push(piece);
+            while let Some(message) = decoder.next::<ToController>().unwrap() {
+                assert_eq!(done(&message), next);
+                next += 1;
+            }
+        }
+        assert_eq!((next, decoder.len(), decoder.missing()), (5000, 0, 4));
+        assert!(decoder.bytes.capacity() <= KEPT, "{}", decoder.bytes.capacity());
     }
 
     #[test]

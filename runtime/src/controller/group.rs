@@ -4,6 +4,7 @@ mod failing;
 mod job;
 mod stopping;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
@@ -14,16 +15,21 @@ use super::door::Door;
 use super::failure::{FailureKind, Place, Seen};
 use super::ledger::Saved;
 use super::member::{Member, Phase};
+use super::open_files::allow_open_files;
 use super::output::RankLog;
 use super::process::Process;
 use super::signals::Signals;
 use super::slots::{Elastic, SlotsWatch};
+use super::tally::Tally;
 use super::wakeups::Source;
 use crate::channel::{Start, StoreAt, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
 use crate::launch::meeting::MeetingFile;
 use crate::launch::{Host, Listening, LocalLauncher, Placement};
 use crate::log::Stream;
+
+/// So many events are taken at once.
+const EVENTS: usize = 1024;
 
 /// Starts the workers and stays with them until the last has ended.
 pub(crate) fn run(job: Job<'_>) -> Result<End> {
@@ -32,6 +38,25 @@ pub(crate) fn run(job: Job<'_>) -> Result<End> {
     // Whatever has happened, no process is left behind.
     group.end();
     result
+}
+
+/// [`run`], of ranks that another process plays: `invite` is given the way to the door, and `on_failure` each rank that fails, once
+/// that is seen.
+#[cfg(feature = "simulation")]
+pub(crate) fn simulate(
+    job: Job<'_>,
+    invite: impl FnOnce(crate::launch::Invitation) -> Result<()>,
+    mut on_failure: impl FnMut(usize),
+) -> Result<End> {
+    let mut group = Group::start(job)?;
+    invite(group.door.invite(0))?;
+    let mut events = Events::with_capacity(EVENTS);
+    while !group.tally.all_gone() {
+        let seen = group.failures.len();
+        group.turn(&mut events)?;
+        group.failures[seen..].iter().for_each(|failure| on_failure(failure.rank));
+    }
+    group.outcome()
 }
 
 struct Group<'a> {
@@ -44,17 +69,22 @@ struct Group<'a> {
     door: Door,
     signals: Signals,
     members: Vec<Member>,
+    tally: Tally,
     /// Ranks that are to start once rank 0 serves the store.
     waiting: Vec<usize>,
     /// Sources of which only a share was read: no event will tell of the rest.
-    unread: Vec<Source>,
+    unread: BTreeSet<Source>,
     failures: Vec<Seen>,
+    /// The ranks that these are of.
+    failed: BTreeSet<usize>,
     /// Ranks that the controller ended while they ran.
     still_ran: Vec<Place>,
     ending: bool,
     /// When the group is to be ended.
     end_at: Option<Instant>,
     start_by: Instant,
+    /// When some rank may have been silent for too long. Whatever a rank says makes that later, so nobody is asked before.
+    look_at: Option<Instant>,
     /// A signal that came, and by when the loops are to have stopped.
     stopping: Option<(i32, Instant)>,
     slots: Option<SlotsWatch>,
@@ -83,6 +113,8 @@ impl<'a> Group<'a> {
         let slots = job.elastic.as_ref().map(watch).transpose()?;
         let mut group = Self {
             start_by: Instant::now() + job.start_timeout,
+            look_at: None,
+            tally: Tally::new(job.start.world_size),
             job,
             placement,
             _meeting: meeting,
@@ -91,8 +123,9 @@ impl<'a> Group<'a> {
             signals,
             members: Vec::new(),
             waiting: Vec::new(),
-            unread: Vec::new(),
+            unread: BTreeSet::new(),
             failures: Vec::new(),
+            failed: BTreeSet::new(),
             still_ran: Vec::new(),
             ending: false,
             end_at: None,
@@ -110,51 +143,59 @@ impl<'a> Group<'a> {
 
     fn spawn(&mut self) -> Result<()> {
         let world_size = self.job.start.world_size;
-        let here = self.placement.as_ref().map_or(world_size, |placement| placement.local_world_size);
+        let children = self.job.children;
+        // Of a child its channel, its process, its two streams and its log.
+        allow_open_files(world_size + 4 * children)?;
+        let here = self.placement.as_ref().map_or(children, |placement| placement.local_world_size);
         let launcher = LocalLauncher::new(here)?;
         for rank in 0..world_size {
-            let log = RankLog::create(rank, self.job.logs.join(format!("rank-{rank}.log")))?;
-            let process = if rank > 0 && self.placement.is_some() {
-                Process::Remote { cut_off: false }
+            let log = self.job.logs.join(format!("rank-{rank}.log"));
+            let member = if rank < children {
+                let log = RankLog::create(rank, log)?;
+                let child = launcher.spawn(&self.door.invite(rank))?;
+                Member::new(rank, Process::child(rank, child, self.poll.registry())?, log)
             } else {
-                Process::child(rank, launcher.spawn(&self.door.invite(rank))?, self.poll.registry())?
+                Member::new(rank, Process::Remote { cut_off: false }, RankLog::elsewhere(rank, log))
             };
-            self.members.push(Member::new(rank, process, log));
+            self.members.push(member);
         }
         Ok(())
     }
 
     fn serve(&mut self) -> Result<End> {
-        let mut events = Events::with_capacity(256);
-        loop {
-            if self.members.iter().all(Member::is_gone) {
-                return self.outcome();
-            }
-            let timeout = if self.unread.is_empty() {
-                self.deadline().map(|at| at.saturating_duration_since(Instant::now()))
-            } else {
-                Some(Duration::ZERO)
-            };
-            match self.poll.poll(&mut events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::channel(format!("cannot wait for the workers: {error}"))),
-            }
-            // After the new events: those may tell of a failure or a signal.
-            let unread = std::mem::take(&mut self.unread);
-            for event in &events {
-                if let Some(source) = Source::of(event.token()) {
-                    self.wake(source)?;
-                } else {
-                    tracing::warn!("an event of an unknown source: {event:?}");
-                }
-            }
-            for source in unread {
-                self.wake(source)?;
-            }
-            self.job.ledger.flush()?;
-            self.pass_deadlines()?;
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.tally.all_gone() {
+            self.turn(&mut events)?;
         }
+        self.outcome()
+    }
+
+    /// Waits for what happens next, and does what follows.
+    fn turn(&mut self, events: &mut Events) -> Result<()> {
+        let timeout = if self.unread.is_empty() {
+            self.deadline().map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(Error::channel(format!("cannot wait for the workers: {error}"))),
+        }
+        // After the new events: those may tell of a failure or a signal.
+        let unread = std::mem::take(&mut self.unread);
+        for event in &*events {
+            if let Some(source) = Source::of(event.token()) {
+                self.wake(source)?;
+            } else {
+                tracing::warn!("an event of an unknown source: {event:?}");
+            }
+        }
+        for source in unread {
+            self.wake(source)?;
+        }
+        self.job.ledger.flush()?;
+        self.pass_deadlines()
     }
 
     fn wake(&mut self, source: Source) -> Result<()> {
@@ -203,9 +244,18 @@ impl<'a> Group<'a> {
     }
 
     fn read_on_later(&mut self, source: Source) {
-        if !self.unread.contains(&source) {
-            self.unread.push(source);
+        self.unread.insert(source);
+    }
+
+    /// A rank goes on to another phase of its life.
+    fn enter(&mut self, rank: usize, phase: Phase) {
+        let member = &mut self.members[rank];
+        self.tally.moves(&member.phase, &phase);
+        if matches!(phase, Phase::Finished(_)) {
+            self.tally.returns(rank, member.reports);
         }
+        member.phase = phase;
+        self.await_word(rank);
     }
 
     /// A connection that has sent something: a worker takes its seat, anybody else is shown out.
@@ -219,6 +269,7 @@ impl<'a> Group<'a> {
         member
             .attach(guest.stream, guest.decoder, self.poll.registry())
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
+        self.enter(rank, Phase::Joining);
         if rank > 0 && matches!(self.job.start.store, StoreAt::Here { .. }) {
             self.waiting.push(rank);
         } else {
@@ -260,7 +311,7 @@ impl<'a> Group<'a> {
                 Err(error) => {
                     let kind = FailureKind::Error(format!("sent a message that cannot be read: {error}"));
                     self.fail_rank(rank, kind);
-                    self.members[rank].phase = Phase::Failed;
+                    self.enter(rank, Phase::Failed);
                     return Ok(false);
                 }
             };
@@ -272,9 +323,9 @@ impl<'a> Group<'a> {
         let member = &mut self.members[rank];
         match message {
             ToController::LoopBegins => {
-                member.phase = Phase::Running;
                 member.reported = Instant::now();
-                if self.members.iter().all(|member| !member.is_in_start()) {
+                self.enter(rank, Phase::Running);
+                if !self.tally.any_in_start() {
                     (self.job.on_milestone)(Milestone::Running)?;
                     self.look_at_slots()?;
                 }
@@ -282,6 +333,7 @@ impl<'a> Group<'a> {
             ToController::Alive(doing) => member.doing = doing,
             ToController::Report { index, steps, metrics } => {
                 member.has_reported(index + 1, steps);
+                self.tally.reports(index + 1);
                 match self.job.ledger.report(rank, index, metrics) {
                     Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
                     Ok(None) => {}
@@ -291,6 +343,7 @@ impl<'a> Group<'a> {
             }
             ToController::Begun(begun) => {
                 member.has_reported(begun.reports, begun.steps);
+                self.tally.reports(begun.reports);
                 match self.job.ledger.begin(rank, begun) {
                     Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
                     Ok(None) => {}
@@ -308,7 +361,7 @@ impl<'a> Group<'a> {
                 self.look_at_slots()?;
             }
             ToController::Stopped { steps } => {
-                member.phase = Phase::Stopped(steps);
+                self.enter(rank, Phase::Stopped(steps));
                 self.check_for_the_end()?;
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
@@ -316,13 +369,13 @@ impl<'a> Group<'a> {
                 if rank == 0 {
                     self.stood_still = stood_still;
                 }
-                member.phase = Phase::Finished(output);
+                self.enter(rank, Phase::Finished(output));
                 self.check_for_early_returns();
                 self.check_for_the_end()?;
             }
             ToController::Failed(failure) => {
                 let in_start = member.is_in_start();
-                member.phase = Phase::Failed;
+                self.enter(rank, Phase::Failed);
                 self.fail(failing::seen(rank, failure, in_start));
             }
             ToController::Serves { port } => self.store_is_served(port)?,

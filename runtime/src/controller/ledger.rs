@@ -31,6 +31,8 @@ struct Pending {
     /// How many reports each rank had made when it came to it.
     reports: u64,
     parts: Vec<Option<Result<Vec<FileEntry>, Missing>>>,
+    /// How many ranks have given none.
+    missing: usize,
     reduced: Option<Reduced>,
 }
 
@@ -101,6 +103,7 @@ impl Ledger {
             report: report_index,
             reports,
             parts: vec![None; world_size],
+            missing: world_size,
             reduced: None,
         });
         if (pending.index, pending.report) != (index, report_index) {
@@ -129,8 +132,10 @@ impl Ledger {
                 "rank {rank} gives its part of checkpoint {checkpoint}, which it has not begun"
             )));
         };
-        pending.parts[rank] = Some(files);
-        match self.pending.take_if(|pending| pending.parts.iter().all(Option::is_some)) {
+        if pending.parts[rank].replace(files).is_none() {
+            pending.missing -= 1;
+        }
+        match self.pending.take_if(|pending| pending.missing == 0) {
             Some(whole) => self.finish(whole).map(Some),
             None => Ok(None),
         }

@@ -86,11 +86,6 @@ impl Member {
         }
     }
 
-    /// Nothing but the end of its process is to come.
-    pub(super) fn has_ended_well(&self) -> bool {
-        matches!(self.phase, Phase::Finished(_) | Phase::Stopped(_))
-    }
-
     /// It has not yet begun its loop.
     pub(super) fn is_in_start(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Joining)
@@ -125,7 +120,6 @@ impl Member {
         registry.reregister(&mut SourceFd(&channel.as_raw_fd()), source, interest)?;
         self.channel = Some(channel);
         self.decoder = decoder;
-        self.phase = Phase::Joining;
         self.heard = Instant::now();
         Ok(())
     }

@@ -8,12 +8,14 @@ mod failure;
 mod group;
 mod ledger;
 mod member;
+mod open_files;
 mod output;
 mod process;
 mod records;
 mod reports;
 mod signals;
 mod slots;
+mod tally;
 mod wakeups;
 
 pub use activity::RankActivity;
@@ -23,3 +25,5 @@ pub(crate) use ledger::{Beginning, Ledger, OnCheckpoint, Saved};
 pub(crate) use records::{from_record, record};
 pub(crate) use reports::{Reduce, Reduced, Reports, open_whole};
 pub(crate) use slots::{Elastic, slots};
+#[cfg(feature = "simulation")]
+pub(crate) use {group::simulate, open_files::allow_open_files};

@@ -18,7 +18,8 @@ const MAX_LINE: usize = 64 * 1024;
 pub(super) struct RankLog {
     rank: usize,
     path: PathBuf,
-    file: File,
+    /// `None` where nothing is printed through the driver.
+    file: Option<File>,
     tail: VecDeque<String>,
     partial: [Vec<u8>; 2],
 }
@@ -26,7 +27,12 @@ pub(super) struct RankLog {
 impl RankLog {
     pub(super) fn create(rank: usize, path: PathBuf) -> Result<Self> {
         let file = File::options().create(true).append(true).open(&path).map_err(Error::io("create the log", &path))?;
-        Ok(Self { rank, path, file, tail: VecDeque::new(), partial: [Vec::new(), Vec::new()] })
+        Ok(Self { file: Some(file), ..Self::elsewhere(rank, path) })
+    }
+
+    /// That of a rank whose output goes elsewhere.
+    pub(super) fn elsewhere(rank: usize, path: PathBuf) -> Self {
+        Self { rank, path, file: None, tail: VecDeque::new(), partial: [Vec::new(), Vec::new()] }
     }
 
     /// Takes bytes of one of the worker's streams; whole lines are shown, and written as they are.
@@ -55,7 +61,7 @@ impl RankLog {
         let mut bytes = std::mem::take(&mut self.partial[stream as usize]);
         let line = String::from_utf8_lossy(&bytes).trim_end_matches('\r').to_owned();
         bytes.push(b'\n');
-        if let Err(error) = self.file.write_all(&bytes) {
+        if let Some(Err(error)) = self.file.as_mut().map(|file| file.write_all(&bytes)) {
             tracing::warn!("cannot write {}: {error}", self.path.display());
         }
         console.worker_line(self.rank, stream, &line);

@@ -1,103 +1,155 @@
 //! `MessagePack` from a worker as JSON for the run's records, and back into the user's types.
 
+use std::cell::Cell;
+
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
+};
+use serde::ser::{self, Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::Value;
 
-use crate::channel::decode;
+/// What a worker encoded, for JSON: a float that JSON cannot write is one of the strings `"NaN"`, `"Infinity"`, `"-Infinity"`,
+/// as in the JSON form of protocol buffers. It goes from one format into the other, and no tree of values is made.
+pub(super) struct Encoded<'a>(pub(super) &'a [u8]);
 
-/// A JSON value in which a float that JSON cannot write is one of the strings `"NaN"`, `"Infinity"`, `"-Infinity"`, as in
-/// the JSON form of protocol buffers.
-struct Record(Value);
+/// So many lists and maps in each other; what reads the records back takes no more.
+const MAX_DEPTH: usize = 127;
 
 /// The value that a worker encoded.
 pub(crate) fn record(bytes: &[u8]) -> crate::Result<Value> {
-    let Record(value) = decode(bytes, "read the metrics of a report")?;
-    Ok(value)
+    serde_json::to_value(Encoded(bytes)).map_err(|error| crate::Error::serde("read what a worker encoded", error))
 }
 
-impl<'de> Deserialize<'de> for Record {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RecordVisitor).map(Self)
+impl Serialize for Encoded<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(self.0);
+        deserializer.set_max_depth(MAX_DEPTH);
+        (&mut deserializer).deserialize_any(Transcoder(serializer)).map_err(ser::Error::custom)
     }
 }
 
-fn float(value: f64) -> Value {
-    match Number::from_f64(value) {
-        Some(number) => Value::Number(number),
-        None if value.is_nan() => "NaN".into(),
-        None if value > 0.0 => "Infinity".into(),
-        None => "-Infinity".into(),
-    }
-}
+/// Writes what it is given to read.
+struct Transcoder<S>(S);
 
-struct RecordVisitor;
-
-impl<'de> Visitor<'de> for RecordVisitor {
-    type Value = Value;
+impl<'de, S: Serializer> Visitor<'de> for Transcoder<S> {
+    type Value = S::Ok;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_bool<E: Error>(self, value: bool) -> Result<S::Ok, E> {
+        self.0.serialize_bool(value).map_err(E::custom)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_i64<E: Error>(self, value: i64) -> Result<S::Ok, E> {
+        self.0.serialize_i64(value).map_err(E::custom)
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_u64<E: Error>(self, value: u64) -> Result<S::Ok, E> {
+        self.0.serialize_u64(value).map_err(E::custom)
     }
 
-    fn visit_f32<E: Error>(self, value: f32) -> Result<Value, E> {
-        Ok(float(f64::from(value)))
+    /// As the `f64` that it is.
+    fn visit_f32<E: Error>(self, value: f32) -> Result<S::Ok, E> {
+        self.visit_f64(f64::from(value))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(float(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<S::Ok, E> {
+        let written = match value {
+            finite if finite.is_finite() => self.0.serialize_f64(finite),
+            nan if nan.is_nan() => self.0.serialize_str("NaN"),
+            f64::INFINITY => self.0.serialize_str("Infinity"),
+            _ => self.0.serialize_str("-Infinity"),
+        };
+        written.map_err(E::custom)
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: Error>(self, value: &str) -> Result<S::Ok, E> {
+        self.0.serialize_str(value).map_err(E::custom)
     }
 
-    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Value, E> {
-        Ok(value.to_vec().into())
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<S::Ok, E> {
+        self.0.serialize_bytes(value).map_err(E::custom)
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<S::Ok, E> {
+        self.0.serialize_unit().map_err(E::custom)
     }
 
-    fn visit_none<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E: Error>(self) -> Result<S::Ok, E> {
+        self.visit_unit()
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Ok, D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Record(value)) = seq.next_element()? {
-            values.push(value);
-        }
-        Ok(values.into())
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<S::Ok, A::Error> {
+        let mut writer = self.0.serialize_seq(seq.size_hint()).map_err(A::Error::custom)?;
+        while seq.next_element_seed(Element(&mut writer))?.is_some() {}
+        writer.end().map_err(A::Error::custom)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Map::new();
-        while let Some((Record(key), Record(value))) = map.next_entry()? {
-            let key = match key {
-                Value::String(key) => key,
-                other => other.to_string(),
-            };
-            entries.insert(key, value);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Ok, A::Error> {
+        let mut writer = self.0.serialize_map(map.size_hint()).map_err(A::Error::custom)?;
+        while let Some(Key(key)) = map.next_key()? {
+            writer.serialize_key(&key).map_err(A::Error::custom)?;
+            map.next_value_seed(Entry(&mut writer))?;
         }
-        Ok(entries.into())
+        writer.end().map_err(A::Error::custom)
+    }
+}
+
+/// Writes the next element of a list.
+struct Element<'a, W>(&'a mut W);
+
+impl<'de, W: SerializeSeq> DeserializeSeed<'de> for Element<'_, W> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.serialize_element(&Once::new(deserializer)).map_err(D::Error::custom)
+    }
+}
+
+/// Writes the value of a map's key.
+struct Entry<'a, W>(&'a mut W);
+
+impl<'de, W: SerializeMap> DeserializeSeed<'de> for Entry<'_, W> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.serialize_value(&Once::new(deserializer)).map_err(D::Error::custom)
+    }
+}
+
+/// A map's key: JSON has texts alone, so another one is its JSON as a text.
+struct Key(String);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::to_value(Once::new(deserializer)).map_err(D::Error::custom)? {
+            Value::String(key) => Ok(Self(key)),
+            other => Ok(Self(other.to_string())),
+        }
+    }
+}
+
+/// A value that is read while it is written; writing borrows it, and reading takes it.
+struct Once<D>(Cell<Option<D>>);
+
+impl<D> Once<D> {
+    fn new(deserializer: D) -> Self {
+        Self(Cell::new(Some(deserializer)))
+    }
+}
+
+impl<'de, D: Deserializer<'de>> Serialize for Once<D> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let deserializer = self.0.take().ok_or_else(|| ser::Error::custom("a value is written once"))?;
+        deserializer.deserialize_any(Transcoder(serializer)).map_err(ser::Error::custom)
     }
 }
 
@@ -200,10 +252,33 @@ mod tests {
         }
         let metrics =
             Metrics { losses: vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1], step: u64::MAX, note: None };
-        let value = record(&encode(&metrics, "test").unwrap()).unwrap();
-        let text = r#"{"losses":["NaN","Infinity","-Infinity",0.1],"note":null,"step":18446744073709551615}"#;
-        let expected: Value = serde_json::from_str(text).unwrap();
-        assert_eq!(value, expected);
+        let bytes = encode(&metrics, "test").unwrap();
+        let text = r#"{"losses":["NaN","Infinity","-Infinity",0.1],"step":18446744073709551615,"note":null}"#;
+        assert_eq!(serde_json::to_string(&Encoded(&bytes)).unwrap(), text);
+        assert_eq!(record(&bytes).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn every_key_is_a_text() {
+        let text = |bytes: &[u8]| serde_json::to_string(&Encoded(bytes)).unwrap();
+        let numbers = std::collections::BTreeMap::from([(-3_i32, 0.5_f32), (7, f32::NAN)]);
+        assert_eq!(text(&encode(&numbers, "test").unwrap()), r#"{"-3":0.5,"7":"NaN"}"#);
+        let pairs = std::collections::BTreeMap::from([((1, true), "a\"b"), ((2, false), "")]);
+        assert_eq!(text(&encode(&pairs, "test").unwrap()), r#"{"[1,true]":"a\"b","[2,false]":""}"#);
+        // A map of one entry, whose key is a byte string, or nothing.
+        assert_eq!(text(&[0x81, 0xc4, 2, 8, 9, 0xc0]), r#"{"[8,9]":null}"#);
+        assert_eq!(text(&[0x81, 0xc0, 0xc3]), r#"{"null":true}"#);
+    }
+
+    #[test]
+    fn what_is_cut_short_or_goes_too_deep_is_an_error() {
+        let whole = encode(&[1.0, 2.0], "test").unwrap();
+        for cut in 0..whole.len() {
+            record(&whole[..cut]).unwrap_err();
+        }
+        // A list of a list of a list …
+        let error = record(&[0x91; 100_000]).unwrap_err().to_string();
+        assert!(error.contains("depth limit exceeded"), "{error}");
     }
 
     #[test]

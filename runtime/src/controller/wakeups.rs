@@ -3,7 +3,7 @@
 use mio::Token;
 
 /// A source of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Listener,
     /// A signal to this process, by its number.

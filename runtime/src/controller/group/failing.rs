@@ -34,17 +34,14 @@ impl Group<'_> {
 
     /// A rank that returned can never make the reports that another has already made.
     pub(super) fn check_for_early_returns(&mut self) {
-        let most = self.members.iter().map(|member| member.reports).max().unwrap_or(0);
-        let early =
-            self.members.iter().find(|member| matches!(member.phase, Phase::Finished(_)) && member.reports < most);
-        if let Some(&Member { rank, .. }) = early {
+        if let Some(rank) = self.tally.early_return() {
             self.fail_rank(rank, FailureKind::ReturnedEarly);
         }
     }
 
     /// Once no loop is left, nothing but the ends of processes is awaited.
     pub(super) fn check_for_the_end(&mut self) -> Result<()> {
-        if self.leaving_since.is_none() && self.members.iter().all(Member::has_ended_well) {
+        if self.leaving_since.is_none() && self.tally.all_ended_well() {
             self.leaving_since = Some(Instant::now());
             if self.members.iter().any(|member| member.phase.stopped_at().is_none()) {
                 (self.job.on_milestone)(Milestone::Returned)?;
@@ -62,6 +59,7 @@ impl Group<'_> {
             .reap()
             .map_err(|error| Error::channel(format!("cannot wait for rank {rank}: {error}")))?;
         let Some(ending) = ending else { return Ok(()) };
+        self.tally.goes();
         // What it said before its end counts.
         while self.hear(rank)? {}
         let member = &mut self.members[rank];
@@ -73,13 +71,13 @@ impl Group<'_> {
             } else {
                 self.fail_rank(rank, kind);
             }
-            self.members[rank].phase = Phase::Failed;
+            self.enter(rank, Phase::Failed);
         }
         Ok(())
     }
 
     pub(super) fn fail(&mut self, failure: Seen) {
-        if self.failures.iter().any(|seen| seen.rank == failure.rank) {
+        if !self.failed.insert(failure.rank) {
             return;
         }
         let patience = if failure.peer_failure { SETTLE_FOR_CAUSE } else { SETTLE };
@@ -109,7 +107,7 @@ impl Group<'_> {
             let mut also: Vec<usize> =
                 self.failures.iter().filter(|seen| seen.is_as(&first)).map(|seen| seen.rank).collect();
             also.sort_unstable();
-            consequences.retain(|rank| !also.contains(rank));
+            consequences.retain(|rank| also.binary_search(rank).is_err());
             let Member { log, doing, .. } = &self.members[first.rank];
             return Err(Error::Run(Box::new(RunFailure {
                 rank: first.rank,

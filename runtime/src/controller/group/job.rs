@@ -25,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) on_milestone: OnMilestone<'a>,
     /// Where the number of workers may change.
     pub(crate) elastic: Option<Elastic<'a>>,
+    /// The first so many ranks are the driver's to start; the others come by themselves.
+    pub(crate) children: usize,
     /// Where an engine has started the ranks: the driver is one of them, and the others are on their way to it.
     pub(crate) host: Option<Host>,
 }

@@ -31,7 +31,7 @@ impl Group<'_> {
     pub(super) fn look_at_slots(&mut self) -> Result<()> {
         let Some(elastic) = &self.job.elastic else { return Ok(()) };
         let is_idle = !self.resizing && self.stopping.is_none() && self.failures.is_empty();
-        if !is_idle || !self.can_stop || !self.members.iter().all(|member| member.phase == Phase::Running) {
+        if !is_idle || !self.can_stop || !self.tally.all_running() {
             return Ok(());
         }
         match (elastic.resize)() {
@@ -64,10 +64,18 @@ impl Group<'_> {
 
     /// By when something must have been heard of the ranks.
     fn ranks_deadline(&self) -> Option<Instant> {
-        let joined_by = self.members.iter().any(Member::is_in_start).then_some(self.start_by);
-        let heard_by = self.members.iter().filter_map(|member| self.heard_by(member)).min();
-        let reported_by = self.members.iter().filter_map(|member| self.reported_by(member)).min();
-        [joined_by, heard_by, reported_by].into_iter().flatten().min()
+        let joined_by = self.tally.any_in_start().then_some(self.start_by);
+        [joined_by, self.look_at].into_iter().flatten().min()
+    }
+
+    /// From now on something is waited for from this rank, or something else than before.
+    pub(super) fn await_word(&mut self, rank: usize) {
+        self.look_at = [self.look_at, self.word_by(&self.members[rank])].into_iter().flatten().min();
+    }
+
+    /// By when something must have been heard of a rank.
+    fn word_by(&self, member: &Member) -> Option<Instant> {
+        [self.heard_by(member), self.reported_by(member)].into_iter().flatten().min()
     }
 
     fn heard_by(&self, member: &Member) -> Option<Instant> {
@@ -86,7 +94,7 @@ impl Group<'_> {
         if self.failures.is_empty() {
             self.look_for_silence(now)?;
         }
-        let stuck = self.leaving_since.is_some_and(|since| now >= since + LEAVE);
+        let stuck = !self.ending && self.leaving_since.is_some_and(|since| now >= since + LEAVE);
         if stuck || self.end_at.is_some_and(|at| now >= at) {
             self.end_at = None;
             self.ending = true;
@@ -108,7 +116,7 @@ impl Group<'_> {
 
     /// Ranks of which too long nothing was heard: no hello, no heartbeat, no report.
     fn look_for_silence(&mut self, now: Instant) -> Result<()> {
-        if now >= self.start_by {
+        if now >= self.start_by && self.tally.any_in_start() {
             // Those that have said hello wait for those that have not.
             let late = self.members.iter().find(|member| member.phase == Phase::Starting);
             if let Some(rank) =
@@ -118,10 +126,10 @@ impl Group<'_> {
                 return Ok(());
             }
         }
-        let is_due = |group: &Self| {
-            group.members.iter().any(|member| group.is_silent(member, now) || group.is_late(member, now))
-        };
-        if is_due(self) {
+        if self.look_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        if self.members.iter().any(|member| self.is_silent(member, now) || self.is_late(member, now)) {
             // Where the driver itself was busy, in a callback, say, what was said meanwhile is still to be heard.
             for rank in 0..self.members.len() {
                 if self.hear(rank)? {
@@ -138,6 +146,7 @@ impl Group<'_> {
             let activity: Vec<RankActivity> = self.members.iter().map(Member::activity).collect();
             self.fail_rank(behind(&activity).unwrap_or(first), FailureKind::Late(timeout));
         }
+        self.look_at = self.members.iter().filter_map(|member| self.word_by(member)).min();
         Ok(())
     }
 

@@ -66,6 +66,7 @@ impl<L: TrainLoop> Session<'_, L> {
             Some(Meeting::OneNode { .. }) | None => (StoreAt::File(text(local.path().join("store"))?), None),
         };
         controller::run(Job {
+            children: if host.is_some() { 1 } else { origin.workers },
             host,
             start: Start {
                 identity,
