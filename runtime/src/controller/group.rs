@@ -19,8 +19,8 @@ use super::signals::Signals;
 use super::slots::{Elastic, SlotsWatch};
 use super::wakeups::Source;
 use crate::channel::{Start, ToController, ToWorker, write_frame};
-use crate::error::{Error, Result};
-use crate::launch::LocalLauncher;
+use crate::error::{Error, Result, with_causes};
+use crate::launch::{Ear, LocalLauncher, Spares};
 use crate::log::Stream;
 
 /// Starts the workers and stays with them until the last has ended.
@@ -97,7 +97,9 @@ impl<'a> Group<'a> {
         let launcher = LocalLauncher::new(world_size)?;
         for rank in 0..world_size {
             let log = RankLog::create(rank, self.job.logs.join(format!("rank-{rank}.log")))?;
-            let child = launcher.spawn(&self.door.invite(rank))?;
+            let invitation = self.door.invite(rank);
+            let spare = self.job.spares.take(&launcher, &invitation);
+            let child = spare.map_or_else(|| launcher.spawn(&invitation), Ok)?;
             self.members.push(Member::new(rank, child, log, self.poll.registry())?);
         }
         Ok(())
@@ -160,8 +162,18 @@ impl<'a> Group<'a> {
                 }
                 self.look_at_slots()?;
             }
+            Source::Spares => self.tend_spares(Spares::hear),
         }
         Ok(())
+    }
+
+    /// Without spares the next generation starts all the same.
+    fn tend_spares(&mut self, tend: impl FnOnce(&mut Spares, Ear<'_>) -> Result<Option<String>>) {
+        match tend(self.job.spares, Ear { registry: self.poll.registry(), token: Source::Spares.token() }) {
+            Ok(Some(note)) => self.job.console.note(&note),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{}", with_causes(&error)),
+        }
     }
 
     fn send_all(&mut self, message: &ToWorker) -> Result<()> {
@@ -233,6 +245,8 @@ impl<'a> Group<'a> {
                 if self.members.iter().all(|member| !member.is_in_start()) {
                     (self.job.on_milestone)(Milestone::Running)?;
                     self.look_at_slots()?;
+                    let world_size = self.job.start.world_size;
+                    self.tend_spares(|spares, ear| spares.begin(world_size, ear));
                 }
             }
             ToController::Alive(doing) => member.doing = doing,

@@ -20,6 +20,7 @@ use crate::callback::{Resize, RunInfo};
 use crate::channel::Travels;
 use crate::controller::{End, Ended};
 use crate::error::{Error, Result, with_causes};
+use crate::launch::Spares;
 use crate::log::Console;
 use crate::metric::Metrics;
 
@@ -106,9 +107,12 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let mut origin = self.origin(workers)?;
         self.events.run_start(run)?;
         let mut policy = FailurePolicy::new(self.trainer.run.on_failure());
+        let mut spares = Spares::default();
         loop {
             self.state(run, RunState::Scheduling, origin.described(), None)?;
-            let failure = match self.generation(&origin, run) {
+            let scaling = &self.trainer.scaling;
+            spares.allow(scaling.has_spares() && (policy.may_restart() || scaling.slots_file.is_some()));
+            let failure = match self.generation(&origin, run, &mut spares) {
                 Ok(End::Returned(ended)) => return Ok(ended),
                 Ok(End::Stopped) => None,
                 Err(Error::Run(failure)) => Some(failure),

@@ -17,6 +17,7 @@ use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 use super::Link;
 use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
+use super::spare;
 use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup};
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
@@ -31,7 +32,12 @@ pub(crate) fn invitation() -> Option<String> {
 
 /// Runs this process as the worker that it was started as; never returns.
 pub(crate) fn enter(invitation: &str) -> ! {
-    let code = match Invitation::read(invitation).and_then(|invitation| work(&invitation)) {
+    let invited = match Invitation::driver_of_a_spare(invitation) {
+        Some(driver) => spare::wait(driver),
+        None => Invitation::read(invitation).map(Some),
+    };
+    // A spare that is not needed ends as quietly as it has lived.
+    let code = match invited.and_then(|invitation| invitation.as_ref().map_or(Ok(()), work)) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("error: {}", with_causes(&error));
@@ -63,7 +69,7 @@ fn work(invitation: &Invitation) -> Result<()> {
 }
 
 /// A worker never outlives its driver: until the channel is [watched](ChannelLink::new), the kernel ends it when the driver ends.
-fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
+pub(super) fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
     let tie = || -> std::io::Result<Option<OwnedFd>> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         let Some(pid) = Some(driver).filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return Ok(None) };

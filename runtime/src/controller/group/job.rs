@@ -7,6 +7,7 @@ use crate::channel::Start;
 use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
+use crate::launch::Spares;
 use crate::log::Console;
 
 /// What a generation is to do.
@@ -24,6 +25,8 @@ pub(crate) struct Job<'a> {
     pub(crate) on_milestone: OnMilestone<'a>,
     /// Where the number of workers may change.
     pub(crate) elastic: Option<Elastic<'a>>,
+    /// Taken for the ranks where there are any; those of the next generation are started once the loops run.
+    pub(crate) spares: &'a mut Spares,
 }
 
 /// What a group comes to on its way.
