@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -56,9 +57,9 @@ fn read(pid: i32, file: &str) -> String {
 }
 
 /// What the open files of a process are.
-fn open_files(pid: i32) -> Vec<String> {
-    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    fds.map(|fd| fs::read_link(fd.unwrap().path()).unwrap().display().to_string()).collect()
+fn open_files(pid: i32) -> BTreeSet<String> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    fds.filter_map(|fd| Some(fs::read_link(fd.path()).ok()?.display().to_string())).collect()
 }
 
 /// A rank is killed: both ranks of the next generation are the spares, and are as any other worker is.
@@ -71,12 +72,14 @@ fn the_next_generation_runs_in_the_spares() {
     let first = await_generation(&sandbox, 1);
     assert_eq!(waiting.len(), 2);
     let score = read(first[0], "oom_score_adj");
+    let inherited = open_files(std::process::id() as i32);
     for &spare in &waiting {
         assert!(!first.contains(&spare));
-        // Its output, its errors, and one socket for its invitation: no port, and no file of the run.
-        let files = open_files(spare);
+        // Its output, its errors, one socket for its invitation, and the driver: no port, and no file of the run.
+        let files: BTreeSet<String> = open_files(spare).difference(&inherited).cloned().collect();
         let count = |kind: &str| files.iter().filter(|file| file.starts_with(kind)).count();
-        assert_eq!((count("pipe:"), count("socket:"), count("/")), (2, 1, 0), "{files:?}");
+        assert_eq!((count("pipe:"), count("socket:"), count("anon_inode:[pidfd]")), (2, 1, 1), "{files:?}");
+        assert_eq!(files.len(), 4, "{files:?}");
         assert_eq!(read(spare, "oom_score_adj"), "1000");
         assert_eq!(read(spare, "cmdline"), read(first[0], "cmdline"));
     }
@@ -94,6 +97,25 @@ fn the_next_generation_runs_in_the_spares() {
     // It was the last failure that is allowed.
     running.await_lines(&["report   2"]);
     assert_eq!(spares(&sandbox), waiting);
+    finish(&sandbox, running, 2, 1);
+}
+
+/// The rank is killed as soon as its first spare is there, which is not ready yet; the second one does not exist.
+#[test]
+fn a_spare_that_is_not_ready_becomes_a_rank_all_the_same() {
+    let sandbox = Sandbox::new();
+    let mut running = start(&sandbox, json!({}));
+    running.await_lines(&["report   1"]);
+    let waiting = spares(&sandbox);
+    // Stopped where it is, until after the rank's death.
+    waiting.iter().for_each(|spare| kill(*spare, Signal::STOP));
+    let first = await_generation(&sandbox, 1);
+    kill(first[1], Signal::KILL);
+    running.await_lines(&["the group starts again"]);
+    await_that("both ranks are started", || sandbox.processes().iter().filter(|pid| !first.contains(pid)).count() == 3);
+    waiting.iter().for_each(|spare| kill(*spare, Signal::CONT));
+    let second = await_generation(&sandbox, 2);
+    assert!(waiting.iter().all(|spare| second.contains(spare)), "{waiting:?} in {second:?}");
     finish(&sandbox, running, 2, 1);
 }
 

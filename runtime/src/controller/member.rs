@@ -124,6 +124,11 @@ impl Member {
         matches!(self.phase, Phase::Finished(_) | Phase::Stopped(_))
     }
 
+    /// Its loop has ended, in whatever way.
+    pub(super) fn has_said_its_last(&self) -> bool {
+        self.has_ended_well() || self.phase == Phase::Failed
+    }
+
     /// It has not yet begun its loop.
     pub(super) fn is_in_start(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Joining)

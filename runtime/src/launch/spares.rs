@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use super::{Invitation, LocalLauncher, memory};
-use crate::error::{Error, Result, with_causes};
+use crate::error::{Error, Result};
 
 /// All spares together take at most this part of the memory that is free: the loops have just begun, and what they will need
 /// is not known.
@@ -91,7 +91,7 @@ impl Spares {
                 spare.end();
                 // Another one would fare no better.
                 self.wanted = self.waiting.len();
-                Err(Error::channel(format!("a spare process has ended before it was ready: {error}")))
+                Err(Error::channel(format!("a spare process has ended, and is not replaced: {error}")))
             }
         }
     }

@@ -135,7 +135,7 @@ impl ScalingConfig {
     /// When the group starts again it becomes a worker at once, which saves the time to load libtorch.
     ///
     /// What each costs is measured, and noted where [progress](crate::trainer::RunConfig::progress) is shown: some
-    /// SPARE_COST of memory of its own, with libtorch for the CPU. All of them together take at most an eighth of
+    /// 60 MiB of memory of its own, with libtorch for the CPU. All of them together take at most an eighth of
     /// the memory that is free when they are started, that of the control group included; where memory becomes short
     /// afterwards, the kernel is asked to end them before anything else.
     ///

@@ -1,6 +1,7 @@
 //! The link of a worker process: the channel, written by the loop's thread and read by one of its own.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,8 @@ impl ChannelLink {
 
     /// The worker's last message, and what its loop did at last.
     pub(super) fn end(&self, end: &ToController) -> Result<()> {
+        // After a failure the controller may end this process before it ends by itself.
+        let _ = std::io::stdout().flush();
         self.send(&ToController::Alive(activity::doing()))?;
         self.send(end)
     }

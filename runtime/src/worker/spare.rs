@@ -1,7 +1,7 @@
 //! A process that waits to become a worker: loaded and warm, and in no group.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -38,14 +38,15 @@ pub(super) fn wait(driver: i32) -> Result<Option<Invitation>> {
 
 fn hear_invitation() -> io::Result<Option<String>> {
     let mut driver = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // The invitation may have come already, and the driver have closed its end.
+    let _ = driver.write_all(b"\n");
     let mut text = String::new();
-    let heard = driver.write_all(b"\n").and_then(|()| driver.take(MAX_INVITATION).read_to_string(&mut text));
-    Ok(match heard {
-        Ok(_) => text.strip_suffix('\n').map(str::to_owned),
-        // The driver has let go of it.
-        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => None,
-        Err(error) => return Err(error),
-    })
+    match BufReader::new(driver).take(MAX_INVITATION).read_line(&mut text) {
+        Ok(_) => Ok(text.strip_suffix('\n').map(str::to_owned)),
+        // What it was told last was not heard.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Where memory is short, a spare is to go before a worker. Gives what was said before.

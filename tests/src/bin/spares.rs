@@ -30,6 +30,9 @@ struct Config {
     folder: PathBuf,
 }
 
+#[derive(TrainState)]
+struct Nothing;
+
 #[train_loop]
 #[allow(clippy::needless_pass_by_value)] // a train loop is given its config
 fn rest(ctx: &mut Context, config: Config) -> Result<()> {
@@ -37,7 +40,8 @@ fn rest(ctx: &mut Context, config: Config) -> Result<()> {
     writeln!(File::options().create(true).append(true).open(&own)?, "{}", std::process::id())?;
     let generation = fs::read_to_string(&own)?.lines().count();
     println!("in process {}", std::process::id());
-    ctx.report(())?;
+    // With a checkpoint, so that the next generation's report has the next number.
+    ctx.report_with((), &Nothing)?;
     let go = config.folder.join(format!("go-{generation}"));
     // There is no event for a file that another process makes.
     while !go.exists() {
