@@ -1,8 +1,9 @@
 //! From the SIGKILL of one rank to the first finished all-reduce of the next generation, with the state restored.
 //!
-//! One run: rank 1 notes the time and kills itself, again and again, each time after the group has come back from the last
-//! checkpoint and made one all-reduce. Everything between counts: the driver sees the death, ends the other rank, verifies the
-//! checkpoint, starts processes that load libtorch, forms the group; the loop builds its model and restores it.
+//! One run: rank 1 notes the time and kills itself, again and again, each time some seconds after the group has come back from
+//! the last checkpoint and made one all-reduce. Everything between death and all-reduce counts: the driver sees the death, ends
+//! the other rank, verifies the checkpoint, takes its spare processes or starts others that load libtorch, forms the group; the
+//! loop builds its model and restores it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,12 @@ struct Options {
     /// Workers of the group
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..))]
     workers: u64,
+    /// Seconds from one recovery to the next death, in which the driver makes spare processes ready
+    #[arg(long, default_value_t = 2.0)]
+    between: f64,
+    /// Keep no spare processes
+    #[arg(long)]
+    no_spares: bool,
     /// Folder for the run, on the disk that is to be measured
     #[arg(long, default_value = "runs/bench-recovery")]
     storage: PathBuf,
@@ -36,6 +43,7 @@ struct Options {
 #[derive(Serialize, Deserialize)]
 struct Config {
     samples: usize,
+    between: f64,
     /// Where each death leaves its time, and each recovery what it took.
     notes: PathBuf,
 }
@@ -76,6 +84,7 @@ fn die_again(ctx: &mut Context, config: Config) -> Result<Vec<f64>> {
         return Ok(seconds);
     }
     if ctx.rank() == 1 {
+        std::thread::sleep(Duration::try_from_secs_f64(config.between).map_err(Error::other)?);
         fs::write(&died, unix_time().as_secs_f64().to_string())?;
         kill_process(getpid(), Signal::KILL).map_err(Error::other)?;
     }
@@ -99,8 +108,9 @@ fn main() -> Result<()> {
         .storage(&options.storage)
         .progress(false)
         .failure(FailureConfig::max_failures(options.samples as u64));
-    let outcome = TorchTrainer::<die_again>::new(Config { samples: options.samples, notes: notes.path().to_owned() })
-        .scaling(ScalingConfig::workers(options.workers as usize))
+    let config = Config { samples: options.samples, between: options.between, notes: notes.path().to_owned() };
+    let outcome = TorchTrainer::<die_again>::new(config)
+        .scaling(ScalingConfig::workers(options.workers as usize).warm_spares(!options.no_spares))
         .run(run)
         .fit()?;
     let seconds = outcome.output;

@@ -23,9 +23,9 @@ use super::slots::{Elastic, SlotsWatch};
 use super::tally::Tally;
 use super::wakeups::Source;
 use crate::channel::{Start, StoreAt, ToController, ToWorker, write_frame};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_causes};
 use crate::launch::meeting::MeetingFile;
-use crate::launch::{Host, Listening, LocalLauncher, Placement};
+use crate::launch::{Ear, Host, Listening, LocalLauncher, Placement, Spares};
 use crate::log::Stream;
 
 /// So many events are taken at once.
@@ -152,7 +152,9 @@ impl<'a> Group<'a> {
             let log = self.job.logs.join(format!("rank-{rank}.log"));
             let member = if rank < children {
                 let log = RankLog::create(rank, log)?;
-                let child = launcher.spawn(&self.door.invite(rank))?;
+                let invitation = self.door.invite(rank);
+                let spare = self.job.spares.take(&launcher, &invitation);
+                let child = spare.map_or_else(|| launcher.spawn(&invitation), Ok)?;
                 Member::new(rank, Process::child(rank, child, self.poll.registry())?, log)
             } else {
                 Member::new(rank, Process::Remote { cut_off: false }, RankLog::elsewhere(rank, log))
@@ -224,8 +226,18 @@ impl<'a> Group<'a> {
                 }
                 self.look_at_slots()?;
             }
+            Source::Spares => self.tend_spares(Spares::hear),
         }
         Ok(())
+    }
+
+    /// Without spares the next generation starts all the same.
+    fn tend_spares(&mut self, tend: impl FnOnce(&mut Spares, Ear<'_>) -> Result<Option<String>>) {
+        match tend(self.job.spares, Ear { registry: self.poll.registry(), token: Source::Spares.token() }) {
+            Ok(Some(note)) => self.job.console.note(&note),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{}", with_causes(&error)),
+        }
     }
 
     fn send_all(&mut self, message: &ToWorker) -> Result<()> {
@@ -328,6 +340,8 @@ impl<'a> Group<'a> {
                 if !self.tally.any_in_start() {
                     (self.job.on_milestone)(Milestone::Running)?;
                     self.look_at_slots()?;
+                    let world_size = self.job.start.world_size;
+                    self.tend_spares(|spares, ear| spares.begin(world_size, ear));
                 }
             }
             ToController::Alive(doing) => member.doing = doing,

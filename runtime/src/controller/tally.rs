@@ -75,6 +75,11 @@ impl Tally {
         self.ended_well == self.members
     }
 
+    /// Every loop has ended, in whatever way.
+    pub(super) fn all_have_ended(&self) -> bool {
+        self.in_start + self.running == 0
+    }
+
     pub(super) fn all_gone(&self) -> bool {
         self.gone == self.members
     }
@@ -105,6 +110,8 @@ mod tests {
                 let in_start = |phase: &&Phase| matches!(phase, Phase::Starting | Phase::Joining);
                 let ended_well = |phase: &&Phase| matches!(phase, Phase::Finished(_) | Phase::Stopped(_));
                 assert_eq!(tally.any_in_start(), phases.iter().any(in_start), "{phases:?}");
+                let goes_on = |phase: &&Phase| in_start(phase) || **phase == Phase::Running;
+                assert_eq!(tally.all_have_ended(), !phases.iter().any(goes_on), "{phases:?}");
                 assert_eq!(tally.all_running(), phases.iter().all(|phase| **phase == Phase::Running), "{phases:?}");
                 assert_eq!(tally.all_ended_well(), phases.iter().all(ended_well), "{phases:?}");
             }

@@ -16,6 +16,8 @@ pub(super) enum Source {
     Process(usize),
     /// The file that says how many workers there is room for.
     Slots,
+    /// Processes that wait for the next generation.
+    Spares,
 }
 
 impl Source {
@@ -30,6 +32,7 @@ impl Source {
             Self::Stderr(rank) => (5, rank),
             Self::Process(rank) => (6, rank),
             Self::Slots => (7, 0),
+            Self::Spares => (7, 1),
         };
         Token(number * 8 + kind)
     }
@@ -44,7 +47,8 @@ impl Source {
             4 => Self::Stdout(number),
             5 => Self::Stderr(number),
             6 => Self::Process(number),
-            7 => Self::Slots,
+            7 if number == 0 => Self::Slots,
+            7 if number == 1 => Self::Spares,
             _ => return None,
         })
     }
@@ -63,6 +67,7 @@ mod tests {
             Source::Channel(3),
             Source::Process(10_000),
             Source::Slots,
+            Source::Spares,
         ] {
             assert_eq!(Source::of(source.token()), Some(source));
         }

@@ -1,4 +1,4 @@
-//! What a worker process is told at its start, in one environment variable.
+//! What a worker process is told at its start, in one environment variable; a spare hears it later, on its standard input.
 
 use crate::channel::Token;
 use crate::error::{Error, Result};
@@ -21,6 +21,16 @@ impl Invitation {
         format!("{}:{}:{}:{}", self.rank, self.driver, self.socket, self.token.text())
     }
 
+    /// What the variable of a spare says: its invitation may come, from this driver.
+    pub(crate) fn of_a_spare(driver: i32) -> String {
+        format!("{SPARE}{driver}")
+    }
+
+    /// The driver of which a spare is to hear.
+    pub(crate) fn driver_of_a_spare(text: &str) -> Option<i32> {
+        text.strip_prefix(SPARE)?.parse().ok()
+    }
+
     pub(crate) fn read(text: &str) -> Result<Self> {
         let parse = || {
             let mut parts = text.split(':');
@@ -38,6 +48,8 @@ impl Invitation {
     }
 }
 
+const SPARE: &str = "spare:";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,8 +64,16 @@ mod tests {
     }
 
     #[test]
+    fn a_spare_knows_its_driver() {
+        assert_eq!(Invitation::driver_of_a_spare(&Invitation::of_a_spare(42)), Some(42));
+        for text in ["", "spare", "spare:", "spare:x", "1:2:s:t"] {
+            assert_eq!(Invitation::driver_of_a_spare(text), None);
+        }
+    }
+
+    #[test]
     fn a_strangers_value_is_refused_by_the_variables_name() {
-        for text in ["", "1", "1:2:3", "x:1:s:t", "1:2:s:t:u"] {
+        for text in ["", "1", "1:2:3", "x:1:s:t", "1:2:s:t:u", "spare:", "spare:x"] {
             let error = Invitation::read(text).unwrap_err().to_string();
             assert!(error.contains("TRAINLOOP_WORKER"), "{error}");
         }

@@ -1,5 +1,7 @@
 //! Workers as child processes on this machine: the current binary, executed again.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -23,8 +25,25 @@ impl LocalLauncher {
         Ok(Self { binary, threads: (cores / workers.max(1)).max(1) })
     }
 
+    /// How many threads libtorch has in each worker, unless the environment says otherwise.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Starts a worker, its outputs piped.
     pub(crate) fn spawn(&self, invitation: &Invitation) -> Result<Child> {
+        self.execute(&invitation.write(), Stdio::null())
+    }
+
+    /// Starts what will be a worker once its invitation is written to the socket, which is its standard input.
+    pub(crate) fn spawn_spare(&self) -> Result<(Child, UnixStream)> {
+        let (ours, theirs) =
+            UnixStream::pair().map_err(|error| Error::channel(format!("cannot make a pair of sockets: {error}")))?;
+        let child = self.execute(&Invitation::of_a_spare(std::process::id() as i32), OwnedFd::from(theirs).into())?;
+        Ok((child, ours))
+    }
+
+    fn execute(&self, invitation: &str, stdin: Stdio) -> Result<Child> {
         let mut command = Command::new(&self.binary);
         // The arguments are the driver's, for whoever looks at the list of processes.
         let mut arguments = std::env::args_os();
@@ -33,8 +52,8 @@ impl LocalLauncher {
         }
         command
             .args(arguments)
-            .env(Invitation::VARIABLE, invitation.write())
-            .stdin(Stdio::null())
+            .env(Invitation::VARIABLE, invitation)
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own: Ctrl-C at the terminal reaches the driver alone, which decides, and ending the worker

@@ -7,6 +7,8 @@ mod invitation;
 mod listening;
 mod local;
 pub(crate) mod meeting;
+mod memory;
+mod spares;
 
 pub(crate) use engine::Placement;
 pub(crate) use host::{Host, token_of_user};
@@ -14,3 +16,4 @@ pub(crate) use identity::Identity;
 pub(crate) use invitation::Invitation;
 pub(crate) use listening::Listening;
 pub(crate) use local::LocalLauncher;
+pub(crate) use spares::{Ear, Spares};

@@ -27,6 +27,7 @@ pub struct ScalingConfig {
     pub(crate) slots_file: Option<PathBuf>,
     /// Of the workers, those on this machine, where an engine has started them.
     pub(crate) local_workers: Option<usize>,
+    pub(crate) warm_spares: Option<bool>,
 }
 
 /// How often a worker says that it is alive, and for how long it may say nothing.
@@ -129,6 +130,31 @@ impl ScalingConfig {
         self
     }
 
+    /// Whether processes are kept ready for the next generation, one for each worker; on unless said otherwise.
+    ///
+    /// They are started, one after the other, once the loops run, and only where another generation may follow: failures are
+    /// [allowed](crate::trainer::FailureConfig), or the group follows a [file](Self::slots_file). Such a process has loaded
+    /// the program and libtorch, and waits: it is in no group, and holds no port, no file of the run and nothing of a GPU.
+    /// When the group starts again it becomes a worker at once, which saves the time to load libtorch.
+    ///
+    /// What each costs is measured, and noted where [progress](crate::trainer::RunConfig::progress) is shown: some
+    /// 60 MiB of memory of its own, with libtorch for the CPU. All of them together take at most an eighth of
+    /// the memory that is free when they are started, that of the control group included; where memory becomes short
+    /// afterwards, the kernel is asked to end them before anything else.
+    ///
+    /// A worker that was a spare has the environment and the working directory that the driver had when the spare was
+    /// started.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// let scaling = ScalingConfig::workers(8).warm_spares(false);
+    /// ```
+    #[must_use]
+    pub fn warm_spares(mut self, warm_spares: bool) -> Self {
+        self.warm_spares = Some(warm_spares);
+        self
+    }
+
     /// What is said here, and of the rest what `defaults` says.
     pub(crate) fn over(self, defaults: &Self) -> Self {
         Self {
@@ -141,6 +167,7 @@ impl ScalingConfig {
             report_timeout: self.report_timeout.or(defaults.report_timeout),
             slots_file: self.slots_file.or_else(|| defaults.slots_file.clone()),
             local_workers: self.local_workers.or(defaults.local_workers),
+            warm_spares: self.warm_spares.or(defaults.warm_spares),
         }
     }
 
@@ -211,6 +238,10 @@ impl ScalingConfig {
             None if self.uses_gpu() => Backend::Nccl,
             None => Backend::Gloo,
         }
+    }
+
+    pub(crate) fn has_spares(&self) -> bool {
+        self.warm_spares.unwrap_or(true)
     }
 
     pub(crate) fn start_within(&self) -> Duration {
@@ -287,9 +318,9 @@ mod tests {
 
     #[test]
     fn what_is_said_later_counts_and_the_rest_stays() {
-        let defaults = ScalingConfig::workers(2).use_gpu(true).start_timeout(Duration::from_secs(7));
+        let defaults = ScalingConfig::workers(2).use_gpu(true).warm_spares(false).start_timeout(Duration::from_secs(7));
         let over = ScalingConfig::workers(3).over(&defaults);
-        assert_eq!(over, ScalingConfig::workers(3).use_gpu(true).start_timeout(Duration::from_secs(7)));
+        assert_eq!(over, defaults.with_workers(3));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::callback::{Resize, RunInfo};
 use crate::channel::Travels;
 use crate::controller::{End, Ended};
 use crate::error::{Error, Result, with_causes};
-use crate::launch::Host;
 use crate::launch::engine::Engine;
+use crate::launch::{Host, Spares};
 use crate::log::Console;
 use crate::metric::Metrics;
 
@@ -133,9 +133,13 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let mut origin = self.origin(workers)?;
         self.events.run_start(run)?;
         let mut policy = FailurePolicy::new(self.trainer.run.on_failure());
+        let mut spares = Spares::default();
         loop {
             self.state(run, RunState::Scheduling, origin.described(), None)?;
-            let failure = match self.generation(&origin, run) {
+            let scaling = &self.trainer.scaling;
+            let starts_again = self.engine.is_none() && (policy.may_restart() || scaling.slots_file.is_some());
+            spares.allow(scaling.has_spares() && starts_again);
+            let failure = match self.generation(&origin, run, &mut spares) {
                 Ok(End::Returned(ended)) => return Ok(ended),
                 Ok(End::Stopped) => None,
                 Err(Error::Run(failure)) => Some(failure),

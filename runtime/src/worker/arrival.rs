@@ -120,7 +120,7 @@ fn leave_signals_to_the_driver() -> Result<()> {
 }
 
 /// A worker never outlives its driver: until the channel is watched, the kernel ends it when the driver ends.
-fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
+pub(super) fn die_with_the_driver(driver: i32) -> Result<OwnedFd> {
     let tie = || -> std::io::Result<Option<OwnedFd>> {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         let Some(pid) = Some(driver).filter(|pid| *pid > 0).and_then(Pid::from_raw) else { return Ok(None) };

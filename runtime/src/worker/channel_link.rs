@@ -1,6 +1,7 @@
 //! The link of a worker process: the channel, written by the loop's thread and read by one of its own.
 
 use std::cell::Cell;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -74,6 +75,8 @@ impl ChannelLink {
 
     /// The worker's last message, and what its loop did at last.
     pub(super) fn end(&self, end: &ToController) -> Result<()> {
+        // After a failure the controller may end this process before it ends by itself.
+        let _ = std::io::stdout().flush();
         self.send(&ToController::Alive(activity::doing()))?;
         self.said_all.store(true, Ordering::Relaxed);
         self.send(end)

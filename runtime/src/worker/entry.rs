@@ -14,6 +14,7 @@ use super::arrival::Arrival;
 use super::channel_link::ChannelLink;
 use super::join::{join, see_shared};
 use super::seat::{Seat, SeatParts};
+use super::spare;
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Start, Stream, ToController, ToWorker, read_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
@@ -27,7 +28,15 @@ pub(crate) fn invitation() -> Option<String> {
 
 /// Runs this process as the worker that its driver has started; never returns.
 pub(crate) fn enter(invitation: &str) -> ! {
-    end(Invitation::read(invitation).and_then(|invitation| work(Arrival::of_a_child(&invitation)?)))
+    let invited = match Invitation::driver_of_a_spare(invitation) {
+        Some(driver) => spare::wait(driver),
+        None => Invitation::read(invitation).map(Some),
+    };
+    end(invited.and_then(|invitation| match invitation {
+        Some(invitation) => work(Arrival::of_a_child(&invitation)?),
+        // A spare that is not needed ends as quietly as it has lived.
+        None => Ok(0),
+    }))
 }
 
 /// Runs this process as a rank that an engine has started; never returns.

@@ -13,6 +13,7 @@ mod link;
 mod saver;
 mod seat;
 mod source;
+mod spare;
 
 pub use activity::{CheckpointPart, Collective};
 pub use collective::AllReduce;

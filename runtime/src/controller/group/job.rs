@@ -7,7 +7,7 @@ use crate::channel::Start;
 use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
-use crate::launch::Host;
+use crate::launch::{Host, Spares};
 use crate::log::Console;
 
 /// What a generation is to do.
@@ -29,6 +29,8 @@ pub(crate) struct Job<'a> {
     pub(crate) children: usize,
     /// Where an engine has started the ranks: the driver is one of them, and the others are on their way to it.
     pub(crate) host: Option<Host>,
+    /// Taken for the ranks where there are any; those of the next generation are started once the loops run.
+    pub(crate) spares: &'a mut Spares,
 }
 
 /// What a group comes to on its way.

@@ -95,7 +95,9 @@ impl Group<'_> {
             self.look_for_silence(now)?;
         }
         let stuck = !self.ending && self.leaving_since.is_some_and(|since| now >= since + LEAVE);
-        if stuck || self.end_at.is_some_and(|at| now >= at) {
+        // Where each rank has said how it ended, nothing more is to be heard of the cause.
+        let all_heard = self.end_at.is_some() && self.tally.all_have_ended();
+        if stuck || all_heard || self.end_at.is_some_and(|at| now >= at) {
             self.end_at = None;
             self.ending = true;
             for member in &mut self.members {

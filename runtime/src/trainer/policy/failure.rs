@@ -45,6 +45,11 @@ impl FailurePolicy {
         Self { config, ..Self::default() }
     }
 
+    /// A loop that fails now may be started again.
+    pub(in crate::trainer) fn may_restart(&self) -> bool {
+        self.config.limit().is_none_or(|limit| self.failures < limit)
+    }
+
     /// Counts a failure and says what follows it.
     pub(in crate::trainer) fn decide(&mut self, failed: &Failed) -> Decision {
         let last = self.last.replace(failed.clone());
@@ -149,6 +154,16 @@ mod tests {
         let config = FailureConfig::max_failures(0).max_start_failures(1);
         assert_eq!(restarts(config, starts()).0, 1);
         assert_eq!(restarts(config, many()).0, 0);
+    }
+
+    #[test]
+    fn the_last_start_is_known_as_such() {
+        assert!(!FailurePolicy::new(FailureConfig::default()).may_restart());
+        let mut policy = FailurePolicy::new(FailureConfig::max_failures(1).max_start_failures(9));
+        assert_eq!((policy.decide(&in_start()), policy.may_restart()), (Decision::Restart, true));
+        assert_eq!((policy.decide(&killed()), policy.may_restart()), (Decision::Restart, false));
+        let mut policy = FailurePolicy::new(FailureConfig::unlimited());
+        assert_eq!((policy.decide(&killed()), policy.may_restart()), (Decision::Restart, true));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::controller::{
     self, Beginning, Elastic, End, Ended, Job, Ledger, Milestone, OnCheckpoint, Reduce, Reduced, Reports, record,
 };
 use crate::error::{BoxError, Error, LoopError, Result, with_causes};
-use crate::launch::Identity;
 use crate::launch::engine::Meeting;
+use crate::launch::{Identity, Spares};
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
 use crate::trainer::driver_events::DriverEvents;
@@ -24,7 +24,7 @@ use crate::trainer::{CheckpointConfig, FailureKind, RunFailure};
 use crate::worker::{Link, Seat, SeatParts};
 
 impl<L: TrainLoop> Session<'_, L> {
-    pub(super) fn generation(&self, origin: &Origin, run: &RunInfo) -> Result<End> {
+    pub(super) fn generation(&self, origin: &Origin, run: &RunInfo, spares: &mut Spares) -> Result<End> {
         let RunInfo { generation, world_size, .. } = *run;
         let reduce = reduce_and_report(Rc::clone(&self.events), run.clone(), self.trainer.checkpoint.clone());
         let reports = Reports::open(&self.folder.reports(), world_size, generation, origin.reports, reduce)?;
@@ -44,11 +44,11 @@ impl<L: TrainLoop> Session<'_, L> {
         if origin.workers == 0 {
             self.run_here(origin, run, ledger).map(End::Returned)
         } else {
-            self.run_workers(origin, run, ledger)
+            self.run_workers(origin, run, ledger, spares)
         }
     }
 
-    fn run_workers(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<End> {
+    fn run_workers(&self, origin: &Origin, run: &RunInfo, ledger: Ledger, spares: &mut Spares) -> Result<End> {
         let text = |path: PathBuf| {
             path.into_os_string()
                 .into_string()
@@ -103,6 +103,7 @@ impl<L: TrainLoop> Session<'_, L> {
                 .slots_file
                 .as_deref()
                 .map(|file| Elastic { file, resize: Box::new(|| scaling.resized(origin.workers)) }),
+            spares,
         })
     }
 
