@@ -28,6 +28,9 @@ const OF_EPOCH: u64 = SAMPLES.div_ceil(BATCH_SIZE * WORKERS) as u64;
 /// More than any run here comes to: it is told when to end.
 const EPOCHS: u64 = 1_000_000;
 
+/// A fault that has cost no generation after so long was not noticed.
+const UNNOTICED: Duration = Duration::from_secs(60);
+
 /// So many batches after it was slowed down a rank has shown that it goes on.
 const GOES_ON: u64 = 10;
 
@@ -206,15 +209,17 @@ impl Run {
                 return Ok(seen);
             }
         };
+        let at = Instant::now();
+        let is_unnoticed = |run: &Self| at.elapsed() > UNNOTICED && !is_another(run);
         let all_again = |run: &Self| run.ranks.iter().zip(&starts).all(|(rank, before)| rank.trace.starts > *before);
-        let seen = self.watch(&|run| all_again(run) && run.is_up())?;
-        if seen == Seen::Came {
+        let seen = self.watch(&|run| is_unnoticed(run) || all_again(run) && run.is_up())?;
+        if seen == Seen::Came && is_another(self) {
             let back = self.ranks.iter().filter_map(|rank| rank.trace.back_at).fold(since, f64::max);
             verdict.recovered += 1;
             times.push(back - since);
             say(format!("{what}: back after {:.2} s", back - since));
         } else {
-            say(format!("{what}: NOT back"));
+            say(format!("{what}: {}", if seen == Seen::Came { "NOT noticed" } else { "NOT back" }));
         }
         Ok(seen)
     }
