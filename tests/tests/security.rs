@@ -137,10 +137,13 @@ fn a_local_group_listens_on_loopback_alone() {
     assert_ends_well(running, &sandbox);
 }
 
+fn holds(bytes: &[u8], token: &str) -> bool {
+    bytes.windows(token.len()).any(|window| window == token.as_bytes())
+}
+
 #[track_caller]
 fn assert_lacks(what: &str, bytes: &[u8], token: &str) {
-    let has = bytes.windows(token.len()).any(|window| window == token.as_bytes());
-    assert!(!has, "{what} holds the token");
+    assert!(!holds(bytes, token), "{what} holds the token");
 }
 
 /// In no list of processes, no log, no record, no message: not while the group runs, and not in what is said of its failure.
@@ -155,8 +158,9 @@ fn the_token_is_in_the_workers_environment_alone() {
     for &pid in &processes {
         assert_lacks("a command line", &fs::read(format!("/proc/{pid}/cmdline")).unwrap(), &token);
     }
-    let driver = fs::read(format!("/proc/{}/environ", running.pid())).unwrap();
-    assert_lacks("the driver's environment", &driver, &token);
+    let environment = |pid: i32| fs::read(format!("/proc/{pid}/environ")).unwrap();
+    assert!(holds(&environment(sandbox.pid_of_rank(0)), &token), "where the token is, it is found");
+    assert_lacks("the driver's environment", &environment(running.pid()), &token);
     let name = fs::read(format!("/proc/{}/net/unix", running.pid())).unwrap();
     assert_lacks("the list of sockets", &name, &token);
     let look_at_files = || {
