@@ -17,6 +17,21 @@ pub(super) struct Encoded<'a>(pub(super) &'a [u8]);
 /// So many lists and maps in each other; what reads the records back takes no more.
 const MAX_DEPTH: usize = 127;
 
+/// A map's key that is no string is written as JSON, and is no longer than this: where keys are maps whose keys are maps,
+/// each level doubles the marks that the one inside needs.
+const MAX_KEY: usize = 64 * 1024;
+
+fn key_text<E: Error>(key: &Value) -> Result<String, E> {
+    let text = key.to_string();
+    if text.len() > MAX_KEY {
+        return Err(E::custom(format!(
+            "a map's key is {} bytes long as JSON, and may be {MAX_KEY}; use a string or a number as the key",
+            text.len()
+        )));
+    }
+    Ok(text)
+}
+
 /// The value that a worker encoded.
 pub(crate) fn record(bytes: &[u8]) -> crate::Result<Value> {
     serde_json::to_value(Encoded(bytes)).map_err(|error| crate::Error::serde("read what a worker encoded", error))
@@ -132,7 +147,7 @@ impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_json::to_value(Once::new(deserializer)).map_err(D::Error::custom)? {
             Value::String(key) => Ok(Self(key)),
-            other => Ok(Self(other.to_string())),
+            other => key_text(&other).map(Self),
         }
     }
 }
@@ -279,6 +294,18 @@ mod tests {
         // A list of a list of a list …
         let error = record(&[0x91; 100_000]).unwrap_err().to_string();
         assert!(error.contains("depth limit exceeded"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_are_no_strings_are_written_as_json_unless_they_explode() {
+        let record = |bytes: &[u8]| record(bytes).map_err(|error| error.to_string());
+        // {[1, "a"]: true, 7: false}
+        let plain = record(b"\x82\x92\x01\xa1a\xc3\x07\xc2").unwrap();
+        assert_eq!(plain.to_string(), r#"{"[1,\"a\"]":true,"7":false}"#);
+        // {{{…{nil: 1}…: 1}: 1}: 1}, 60 deep: 2^60 backslashes.
+        let deep = [[0x81; 60].as_slice(), &[0xc0], &[1; 60]].concat();
+        let error = record(&deep).unwrap_err();
+        assert!(error.contains("a map's key is") && error.contains("use a string"), "{error}");
     }
 
     #[test]

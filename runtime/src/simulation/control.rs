@@ -11,7 +11,7 @@ use super::Plan;
 use crate::channel::{Start, StoreAt};
 use crate::controller::{self, Beginning, Job, Ledger, Reduce, Reduced, Reports, record};
 use crate::error::{Error, Result};
-use crate::launch::Identity;
+use crate::launch::{Identity, Spares};
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
 use crate::trainer::{Backend, Every};
@@ -67,6 +67,7 @@ pub fn control<M: Metrics>(plan: &Plan, invite: impl FnOnce(String) -> Result<()
         logs: &logs,
         run: &plan.run,
         ledger: ledger::<M>(plan, &timeline)?,
+        spares: &mut Spares::default(),
         console: &console,
         on_milestone: Box::new(|_| Ok(())),
         elastic: None,
