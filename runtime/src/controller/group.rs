@@ -15,6 +15,7 @@ use super::failure::{FailureKind, Place, Seen};
 use super::ledger::Saved;
 use super::member::{Member, Phase};
 use super::output::RankLog;
+use super::records::record;
 use super::signals::Signals;
 use super::slots::{Elastic, SlotsWatch};
 use super::wakeups::Source;
@@ -228,6 +229,7 @@ impl<'a> Group<'a> {
         let member = &mut self.members[rank];
         match message {
             ToController::LoopBegins => {
+                self.job.console.detail(|| format!("rank {rank} has joined, and its loop begins"));
                 member.phase = Phase::Running;
                 member.reported = Instant::now();
                 if self.members.iter().all(|member| !member.is_in_start()) {
@@ -239,16 +241,21 @@ impl<'a> Group<'a> {
             ToController::Report { index, steps, metrics } => {
                 member.has_reported(index + 1, steps);
                 match self.job.ledger.report(rank, index, metrics) {
-                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
+                    Ok(Some((index, reduced))) => self.job.reported(index, steps, &reduced),
                     Ok(None) => {}
                     Err(error) => return self.blame(rank, error),
                 }
                 self.check_for_early_returns();
             }
+            ToController::Logged { step, values } => self.job.trackers.log(step, &record(&values)?),
             ToController::Begun(begun) => {
-                member.has_reported(begun.reports, begun.steps);
+                let steps = begun.steps;
+                member.has_reported(begun.reports, steps);
+                if rank == 0 {
+                    self.job.trackers.begin_checkpoint(begun.checkpoint)?;
+                }
                 match self.job.ledger.begin(rank, begun) {
-                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
+                    Ok(Some((index, reduced))) => self.job.reported(index, steps, &reduced),
                     Ok(None) => {}
                     Err(error) => return self.blame(rank, error),
                 }

@@ -14,14 +14,15 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use tch::Device;
 use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 
-use super::Link;
 use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
+use super::{Link, activity};
 use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup};
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
 use crate::launch::{Identity, Invitation};
+use crate::log;
 use crate::trainer::{Backend, find};
 
 /// The invitation that the launcher gave this process, if it is a worker.
@@ -126,12 +127,14 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             every: start.every,
             when_busy: start.when_busy,
             stood_still: Rc::clone(&stood_still),
+            tracked: start.tracked,
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
         fault::step(fault::WORKER_BEFORE_LOOP);
         link.send(&ToController::LoopBegins)?;
-        (registration.run)(seat)
+        let worker = log::Identity { rank, generation: start.generation, verbose: start.verbose };
+        log::in_worker(worker, || (registration.run)(seat))
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(output)) => ToController::Finished { output, stood_still: stood_still.get() },
@@ -188,5 +191,7 @@ fn join(start: &Start, rank: usize) -> Result<Option<Rc<ProcessGroup>>> {
         Backend::Nccl => c10d::Backend::Nccl { device: start.local_rank },
     };
     let options = GroupOptions { timeout, interface: Interface::Loopback, backend, ..GroupOptions::default() };
-    Ok(Some(Rc::new(ProcessGroup::with_options(&store, rank, start.world_size, options)?)))
+    let group = ProcessGroup::with_options(&store, rank, start.world_size, options)?;
+    group.observe(activity::observe);
+    Ok(Some(Rc::new(group)))
 }

@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::channel::Start;
 use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
 use crate::log::Console;
+use crate::tracker::Trackers;
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -21,9 +24,18 @@ pub(crate) struct Job<'a> {
     pub(crate) run: &'a Path,
     pub(crate) ledger: Ledger,
     pub(crate) console: &'a Console,
+    pub(crate) trackers: &'a Trackers,
     pub(crate) on_milestone: OnMilestone<'a>,
     /// Where the number of workers may change.
     pub(crate) elastic: Option<Elastic<'a>>,
+}
+
+impl Job<'_> {
+    /// All ranks have made a report, after so many steps.
+    pub(super) fn reported(&self, index: u64, steps: u64, reduced: &Value) {
+        self.console.report(index, reduced);
+        self.trackers.report(index, steps, reduced);
+    }
 }
 
 /// What a group comes to on its way.
