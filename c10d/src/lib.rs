@@ -19,6 +19,7 @@
 //! | and naming who is missing | [`monitored_barrier`](ProcessGroup::monitored_barrier) | |
 //! | values that serde can write | [`broadcast_object`](ProcessGroup::broadcast_object), [`all_gather_object`](ProcessGroup::all_gather_object), [`gather_object`](ProcessGroup::gather_object), [`scatter_object`](ProcessGroup::scatter_object) | |
 //! | comparing what the ranks do | [`GroupOptions::debug`] | |
+//! | knowing what this rank does | [`observe`](ProcessGroup::observe) | |
 //! | gradients averaged in the backward pass | [`DistributedDataParallel`], by c10d's `Reducer` | |
 //! | what tch lacks of libtorch | [`aten`] | |
 //!
@@ -46,7 +47,7 @@ mod work;
 
 pub use ddp::{Compression, DdpOptions, DdpStatistics, DistributedDataParallel, GradBucket, JoinOptions};
 pub use error::{Error, Result};
-pub use process_group::{Backend, GroupOptions, Interface, ProcessGroup, ReduceOp};
+pub use process_group::{Backend, GroupOptions, Interface, Moment, Observer, ProcessGroup, ReduceOp};
 pub use store::{FileStore, HashStore, PrefixStore, Store, TcpStore};
 pub use version::check_libtorch;
 pub use work::{Waited, Work};

@@ -7,6 +7,7 @@ use cxx::UniquePtr;
 use crate::bridge::ffi;
 use crate::error::Result;
 use crate::millis;
+use crate::process_group::Moment;
 use crate::process_group::call::Call;
 
 /// A collective under way, whose result is a `T`. See `torch.distributed.Work`.
@@ -54,7 +55,9 @@ impl<T> Work<T> {
         inner: Result<UniquePtr<ffi::Work>, cxx::Exception>,
         finish: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<Self> {
-        Ok(Self { inner: call.result(inner)?, call, finish: Box::new(finish) })
+        let inner = call.result(inner)?;
+        call.note(Moment::Begun);
+        Ok(Self { inner, call, finish: Box::new(finish) })
     }
 
     /// Waits for the collective to end and gives its result.
@@ -64,7 +67,9 @@ impl<T> Work<T> {
     /// [`Error::Backend`](crate::Error::Backend) where a peer is gone. The group is of no use after either: Gloo closes its
     /// connections.
     pub fn wait(self) -> Result<T> {
+        self.call.note(Moment::Waiting);
         self.call.result(self.inner.wait())?;
+        self.call.note(Moment::Ended);
         (self.finish)()
     }
 
@@ -73,9 +78,12 @@ impl<T> Work<T> {
     /// # Errors
     /// As [`wait`](Self::wait). That `timeout` has passed is no error, but [`Waited::Pending`].
     pub fn wait_timeout(self, timeout: Duration) -> Result<Waited<T>> {
+        self.call.note(Moment::Waiting);
         if self.call.result(self.inner.wait_for(millis(timeout)))? {
+            self.call.note(Moment::Ended);
             return (self.finish)().map(Waited::Finished);
         }
+        self.call.note(Moment::Pending);
         Ok(Waited::Pending(self))
     }
 

@@ -165,6 +165,7 @@ pub(crate) struct Callback {
 pub(crate) enum Event {
     WorkerReport,
     DriverReport,
+    Log,
     RunStart,
     RunEnd,
     Checkpoint,
@@ -188,9 +189,10 @@ pub(crate) enum Event {
 
 impl Event {
     /// Of one name, the side that is meant where none is written comes first.
-    pub(crate) const ALL: [(&'static str, Side, Self); 21] = [
+    pub(crate) const ALL: [(&'static str, Side, Self); 22] = [
         ("report", Side::Worker, Self::WorkerReport),
         ("report", Side::Driver, Self::DriverReport),
+        ("log", Side::Worker, Self::Log),
         ("run_start", Side::Driver, Self::RunStart),
         ("run_end", Side::Driver, Self::RunEnd),
         ("checkpoint", Side::Driver, Self::Checkpoint),

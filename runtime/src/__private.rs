@@ -17,8 +17,8 @@ pub use inventory;
 
 pub use crate::callback::{
     Callback, CallbackReturn, Event, MetricsType, Offer, after_backward, before_backward, before_optimizer_step,
-    checkpoint, driver_report, epoch_end, epoch_start, exception, resize, restart, run_end, run_start, state, step_end,
-    step_start, stop, train_end, train_start, validation_end, validation_start, worker_report,
+    checkpoint, driver_report, epoch_end, epoch_start, exception, log, resize, restart, run_end, run_start, state,
+    step_end, step_start, stop, train_end, train_start, validation_end, validation_start, worker_report,
 };
 pub use crate::cli::declare::{Declaration, Declared, Occurs};
 pub use crate::cli::error::Mistake;

@@ -50,6 +50,7 @@
 //! | [`metric`] | what a report holds and how ranks' values become one |
 //! | [`checkpoint`] | committed checkpoints |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
+//! | [`tracker`] | CSV, JSON lines, `TensorBoard`: where metrics go besides the run's records |
 //! | [`cli`] | a config's fields as options of the command line |
 //! | [`c10d`] | libtorch's process groups and stores |
 
@@ -74,6 +75,7 @@ pub mod schedule;
 pub mod simulation;
 pub mod state;
 pub mod strategy;
+pub mod tracker;
 pub mod trainer;
 pub mod worker;
 

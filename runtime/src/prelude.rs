@@ -16,9 +16,10 @@ pub use crate::schedule::{
 };
 pub use crate::state::TrainState;
 pub use crate::strategy::{Model, ModelOptions};
+pub use crate::tracker::Logged;
 pub use crate::trainer::{
     AccelerateTrainer, Backend, CheckpointConfig, FailureConfig, InitState, LightningTrainer, Outcome, Resume,
-    RunConfig, RunFailure, RunState, ScalingConfig, StateChange, TorchTrainer, TransformersTrainer,
+    RunConfig, RunFailure, RunState, ScalingConfig, StateChange, TorchTrainer, TransformersTrainer, Verbosity,
 };
 pub use crate::worker::{Context, Files};
 pub use crate::{Error, Result, callback, train_loop};

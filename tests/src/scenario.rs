@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use trainloop::trainer::Verbosity;
 
 /// A run: the argument of the program `scenario`.
 #[derive(Serialize, Deserialize, Debug, Clone)]
@@ -19,6 +20,10 @@ pub struct Scenario {
     pub heartbeat: Option<(u64, u64)>,
     /// How long a rank may make no report, in milliseconds.
     pub report_timeout: Option<u64>,
+    /// Whether progress is shown.
+    pub progress: bool,
+    /// How much is shown.
+    pub verbosity: Option<Verbosity>,
     /// Calls `fit` once more, with this name, in the same process.
     pub again: Option<String>,
 }
@@ -48,6 +53,18 @@ pub enum Act {
     Barrier,
     /// Sums up a number with all ranks.
     AllReduce,
+    /// Gathers a tensor from all ranks, on the process group itself.
+    GroupAllGather,
+    /// Begins to sum up a tensor with all ranks, on the process group itself and in the background.
+    GroupBegin,
+    /// Waits until that rank, which has said [`Act::Ready`], has returned and its process is gone.
+    AwaitEnd(usize),
+    /// Has libtorch print a tensor, and warn.
+    TorchPrint,
+    /// An event of the crate `tracing`, at that level.
+    Trace(String, String),
+    /// Installs a subscriber of `tracing` that writes lines of its own.
+    Subscribe,
     /// Counts so many steps.
     Steps(u64),
     /// Multiplies matrices for so many milliseconds.

@@ -17,8 +17,13 @@ fn run(sandbox: &Sandbox, act: &str) -> (Ended, [Vec<String>; 2]) {
     (ended, [0, 1].map(noted))
 }
 
+/// What is logged after an epoch, and the report of that number, which is logged, too.
+fn logs(epoch: u64, steps: u64, report: u64) -> [String; 3] {
+    [format!("log epoch {epoch} at step {steps}"), "report".to_owned(), format!("log report {report} at step {steps}")]
+}
+
 /// The lines of an epoch of four batches in windows of two, which begins after `steps`.
-fn epoch(epoch: u64, steps: u64) -> Vec<String> {
+fn epoch(epoch: u64, steps: u64, report: u64) -> Vec<String> {
     let mut lines = vec![format!("epoch_start {epoch} of 4 batches")];
     for step in steps..steps + 4 {
         lines.extend([
@@ -30,7 +35,8 @@ fn epoch(epoch: u64, steps: u64) -> Vec<String> {
         lines.push(format!("step_end {}", step + 1));
     }
     lines.push(format!("epoch_end {epoch}"));
-    lines.extend(["validation_start", "validation_end", "report"].map(str::to_owned));
+    lines.extend(["validation_start", "validation_end"].map(str::to_owned));
+    lines.extend(logs(epoch, steps + 4, report));
     lines
 }
 
@@ -41,8 +47,8 @@ fn every_event_in_its_order_on_both_ranks() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     assert!(ended.stdout.contains("steps: 8"), "{ended:#?}");
     let mut golden = vec!["train_start".to_owned()];
-    golden.extend(epoch(0, 0));
-    golden.extend(epoch(1, 4));
+    golden.extend(epoch(0, 0, 0));
+    golden.extend(epoch(1, 4, 1));
     golden.push("train_end".to_owned());
     for lines in noted {
         assert_eq!(lines, golden);
@@ -94,11 +100,10 @@ fn a_resumed_run_has_the_rest_of_its_events() {
     assert_eq!(ended.code, Some(0), "{ended:#?}");
     let mut golden = vec!["train_start".to_owned()];
     // Epoch 0 is consumed, and the loop begins with it.
-    golden.extend(
-        ["epoch_start 0 of 4 batches", "epoch_end 0", "validation_start", "validation_end", "report"]
-            .map(str::to_owned),
-    );
-    golden.extend(epoch(1, 4));
+    golden
+        .extend(["epoch_start 0 of 4 batches", "epoch_end 0", "validation_start", "validation_end"].map(str::to_owned));
+    golden.extend(logs(0, 4, 1));
+    golden.extend(epoch(1, 4, 2));
     golden.push("train_end".to_owned());
     for lines in [first, second] {
         let again = lines.iter().rposition(|line| line == "train_start").unwrap();

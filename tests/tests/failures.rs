@@ -127,6 +127,22 @@ fn a_rank_returns_early() {
     }
 }
 
+/// Rank 0 reports again after rank 1 has gone, and then would sleep: it is told at once, by nothing but that report, with
+/// which a checkpoint may come.
+#[test]
+fn a_report_after_a_return_is_told_at_once() {
+    let sandbox = Sandbox::new();
+    let rank_0 = vec![Act::Report(1), Act::AwaitEnd(1), Act::Report(1), Act::Sleep];
+    let rank_1 = vec![Act::Report(1), Act::Ready];
+    let ended = sandbox.scenario("run", &[rank_0, rank_1]).end();
+    sandbox.assert_no_process();
+    let failure = ended.json();
+    assert_eq!((&failure["rank"], &failure["kind"]), (&json!(1), &json!("returned early")), "{ended:#?}");
+    assert_eq!(failure["reports"], 1, "{ended:#?}");
+    let activity = failure["activity"][0].as_str().unwrap();
+    assert!(activity.contains("2 reports") && !activity.contains("returned"), "{activity}");
+}
+
 /// A rank that prints or reports without end does not keep the driver from hearing of another's failure, nor of a signal.
 #[test]
 fn a_flood_hides_nothing() {

@@ -76,6 +76,30 @@ fn the_report_timeout_begins_anew_with_each_report() {
     assert_eq!(ended.json()["reports"], 4);
 }
 
+/// Collectives that a loop does itself on the process group are in the table as those of the context; what goes on in the
+/// background is none that is waited in.
+#[test]
+fn collectives_on_the_group_are_told_too() {
+    let sandbox = Sandbox::new();
+    let ranks = [vec![Act::GroupBegin, Act::GroupAllGather], vec![Act::GroupBegin, Act::Barrier]];
+    let ended = sandbox.scenario_with("run", &ranks, |scenario| scenario.collective_timeout_seconds = 3).end();
+    sandbox.assert_no_process();
+    let failure = ended.json();
+    assert_eq!(failure["kind"], "desynchronised", "{ended:#?}");
+    let table = json!([
+        "rank 0: step 0, 0 reports, in collective 2 (all-gather)",
+        "rank 1: step 0, 0 reports, in collective 2 (barrier)",
+    ]);
+    assert_eq!(failure["activity"], table);
+
+    let ranks = [
+        vec![Act::GroupAllGather, Act::GroupBegin, Act::Sleep],
+        vec![Act::GroupAllGather, Act::GroupBegin, Act::Exit(3)],
+    ];
+    let failure = sandbox.scenario("background", &ranks).end().json();
+    assert_eq!(who_and_how(&failure), (1, "exit"));
+}
+
 /// One waits in a barrier, the other in an all-reduce: neither comes to the other, and the timeout says so.
 #[test]
 fn ranks_in_different_collectives_are_told() {

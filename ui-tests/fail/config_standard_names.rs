@@ -7,6 +7,9 @@ struct Standard {
     set: Vec<String>,
     resume: bool,
     max_failures: u64,
+    quiet: bool,
+    #[config(long = "verbose")]
+    chatty: bool,
     #[config(long = "config")]
     net: String,
 }

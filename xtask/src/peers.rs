@@ -24,13 +24,27 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     )
 }
 
+/// What is in the environment besides torch, as modules that pip has under the same names.
+const PACKAGES: [&str; 3] = ["numpy", "safetensors", "tensorboard"];
+
 /// The environment's python, after making the environment if need be.
 pub(crate) fn environment() -> Result<PathBuf> {
     let slot = Cache::of_user()?.slot(&format!("peers-{}", RELEASE.version));
     if !slot.is_whole() {
         fill(&slot)?;
     }
-    Ok(slot.path().join("bin/python"))
+    let python = slot.path().join("bin/python");
+    // One that was made when the list was shorter; torch need not come anew for that.
+    let missing = PACKAGES.iter().filter(|package| !has(&python, package)).collect::<Vec<_>>();
+    if !missing.is_empty() {
+        cargo::run(Command::new(&python).args(["-m", "pip", "install", "--no-cache-dir"]).args(missing))?;
+    }
+    Ok(python)
+}
+
+fn has(python: &Path, package: &str) -> bool {
+    let program = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)";
+    Command::new(python).args(["-c", program, package]).status().is_ok_and(|status| status.success())
 }
 
 fn fill(slot: &Slot) -> Result<()> {
@@ -40,7 +54,7 @@ fn fill(slot: &Slot) -> Result<()> {
         cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
         let requirement = format!("torch=={}", RELEASE.version);
         let mut pip = Command::new(path.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement, "numpy", "safetensors"]);
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement]).args(PACKAGES);
         cargo::run(pip.env("TMPDIR", scratch))
     })
 }

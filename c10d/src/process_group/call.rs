@@ -5,6 +5,7 @@ use std::time::Instant;
 use tch::Tensor;
 
 use super::backend::Backend;
+use super::observe::{Moment, Observer};
 use crate::error::{During, Error, Result};
 
 /// Which operation, on which rank, since when.
@@ -15,11 +16,23 @@ pub(crate) struct Call {
     pub(crate) world_size: usize,
     pub(crate) backend: Backend,
     begun: Instant,
+    observer: Option<Observer>,
 }
 
 impl Call {
     pub(crate) fn new(operation: &'static str, rank: usize, world_size: usize, backend: Backend) -> Self {
-        Self { operation, rank, world_size, backend, begun: Instant::now() }
+        Self { operation, rank, world_size, backend, begun: Instant::now(), observer: None }
+    }
+
+    pub(super) fn observed_by(self, observer: Option<Observer>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Tells the group's observer.
+    pub(crate) fn note(&self, moment: Moment) {
+        if let Some(observer) = self.observer {
+            observer(self.operation, moment);
+        }
     }
 
     /// A result of libtorch's, with this rank and how long it waited in the error.

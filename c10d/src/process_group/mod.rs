@@ -9,6 +9,7 @@ mod debug;
 mod elements;
 mod gather;
 mod object;
+mod observe;
 mod point_to_point;
 mod reduce;
 mod subgroup;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use backend::Backend;
 use cxx::UniquePtr;
+pub use observe::{Moment, Observer};
 pub use reduce::ReduceOp;
 
 use self::call::Call;
@@ -104,6 +106,7 @@ pub struct ProcessGroup {
     world_size: usize,
     timeout: Cell<Duration>,
     terms: Terms,
+    observer: Cell<Option<Observer>>,
     store: Store,
     /// Made when first needed: a connection of the group's own, on which no other wait comes between.
     control: OnceCell<Store>,
@@ -204,6 +207,7 @@ impl ProcessGroup {
             world_size,
             timeout: Cell::new(timeout),
             terms,
+            observer: Cell::new(None),
             store: store.share(),
             control: OnceCell::new(),
             subgroups: Cell::new(0),
@@ -259,7 +263,7 @@ impl ProcessGroup {
     }
 
     fn call(&self, operation: &'static str) -> Call {
-        Call::new(operation, self.rank, self.world_size, self.terms.backend)
+        Call::new(operation, self.rank, self.world_size, self.terms.backend).observed_by(self.observer.get())
     }
 
     /// The part of the store in which the group keeps its own keys.

@@ -59,6 +59,8 @@ impl ProcessGroup {
         let Some(rank) = ranks.iter().position(|&rank| rank == self.rank) else { return Ok(None) };
         let store = PrefixStore::over(name, &self.store)?;
         let place = (rank, ranks.len());
-        Self::join(call.operation, &store, place, self.timeout.get(), self.terms.clone()).map(Some)
+        let group = Self::join(call.operation, &store, place, self.timeout.get(), self.terms.clone())?;
+        group.observer.set(self.observer.get());
+        Ok(Some(group))
     }
 }

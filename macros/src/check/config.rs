@@ -16,7 +16,7 @@ use crate::ir::{Config, ConfigField, ConfigKind, DefaultValue};
 use crate::report::Report;
 
 /// The options that every command line has; `trainloop::cli` makes them.
-const STANDARD: [(&str, &str); 9] = [
+const STANDARD: [(&str, &str); 11] = [
     ("config", "a file with the config"),
     ("set", "a field by its name"),
     ("workers", "how many workers run"),
@@ -25,6 +25,8 @@ const STANDARD: [(&str, &str); 9] = [
     ("name", "the run's name"),
     ("resume", "whether there must be a run to go on with"),
     ("max-failures", "how often a run may start again"),
+    ("quiet", "errors and the result alone are shown"),
+    ("verbose", "what trainloop does is shown"),
     ("help", "this list"),
 ];
 

@@ -75,6 +75,7 @@ fn names(event: Event) -> (TokenStream, TokenStream) {
     match event {
         Event::WorkerReport => (quote!(WorkerReport), quote!(worker_report)),
         Event::DriverReport => (quote!(DriverReport), quote!(driver_report)),
+        Event::Log => (quote!(Log), quote!(log)),
         Event::RunStart => (quote!(RunStart), quote!(run_start)),
         Event::RunEnd => (quote!(RunEnd), quote!(run_end)),
         Event::Checkpoint => (quote!(Checkpoint), quote!(checkpoint)),

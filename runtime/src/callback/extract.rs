@@ -5,6 +5,7 @@ use std::any::Any;
 use super::{CheckpointInfo, Control, EpochInfo, MetricsType, Reduced, Report, Resize, RunEnd, RunInfo, WorkerInfo};
 use crate::error::BoxError;
 use crate::metric::{Metrics, Ranks};
+use crate::tracker::Logged;
 use crate::trainer::{RunFailure, StateChange};
 
 /// What an event lends to one callback.
@@ -138,7 +139,19 @@ macro_rules! untyped {
     )*};
 }
 
-untyped!(RunInfo, WorkerInfo, CheckpointInfo, RunEnd, RunFailure, Resize, StateChange, EpochInfo, Control, tch::Tensor);
+untyped!(
+    RunInfo,
+    WorkerInfo,
+    CheckpointInfo,
+    RunEnd,
+    RunFailure,
+    Resize,
+    StateChange,
+    EpochInfo,
+    Logged,
+    Control,
+    tch::Tensor
+);
 
 /// What a callback may return: nothing, or a `Result<(), E>` with any error.
 #[diagnostic::on_unimplemented(

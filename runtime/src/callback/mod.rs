@@ -38,6 +38,7 @@
 //! | event | where | fires | parameters |
 //! |---|---|---|---|
 //! | `report` | worker | at `ctx.report` and `ctx.report_with`, before the report is sent | `&mut Report<M>` (or `&Report<M>`), `&Control`, `&WorkerInfo` |
+//! | `log` | worker | at `ctx.log`, and at a report once the callbacks on `report` have run: on every rank, with its own values, as Transformers' `on_log` | `&Logged`, `&Control`, `&WorkerInfo` |
 //! | `report`, `on = driver` | driver | once all ranks have made the report, before a checkpoint that comes with it is committed | `&Ranks<M>`, `&Reduced<M>`, `&RunInfo` |
 //! | `run_start` | driver | in `fit`, before the first worker starts | `&RunInfo` |
 //! | `checkpoint` | driver | when a checkpoint is committed, by `ctx.report_with` or `ctx.step` | `&CheckpointInfo`, `Option<&Reduced<M>>` (the report that it came with), `&RunInfo` |
@@ -52,7 +53,7 @@
 //! | `before_optimizer_step` | worker | in an optimizer's `step`, and at the end of a window in `backward_step` | `&Control`, `&WorkerInfo` |
 //! | `step_end` | worker | at `ctx.step`, which counts the step first, before the ranks agree on a checkpoint or a stop | `&Control`, `&WorkerInfo` |
 //! | `epoch_end` | worker | when the epoch's last batch has been handed out and the next is asked for; not where the loop breaks off | `&EpochInfo`, `&Control`, `&WorkerInfo` |
-//! | `validation_start`, `validation_end` | worker | around what `ctx.validate` runs, inside of which no event but `report` fires in the worker | `&Control`, `&WorkerInfo` |
+//! | `validation_start`, `validation_end` | worker | around what `ctx.validate` runs, inside of which no event but `report` and `log` fires in the worker | `&Control`, `&WorkerInfo` |
 //! | `stop` | worker | when the ranks have agreed to stop, for a signal or a [`request_stop`](Control::request_stop) | `&WorkerInfo` |
 //! | `train_end` | worker | when the loop has returned without an error | `&Control`, `&WorkerInfo` |
 //! | `run_end` | driver | last, however the run ended | `&RunEnd`, `Option<&Reduced<M>>` (the last report), `&RunInfo` |
@@ -88,7 +89,7 @@ pub use info::{CheckpointInfo, EpochInfo, Resize, RunEnd, RunInfo, WorkerInfo};
 pub use registry::{Callback, Event, MetricsType};
 pub use report::{Reduced, Report};
 pub use worker_event::{
-    after_backward, before_backward, before_optimizer_step, epoch_end, epoch_start, step_end, step_start, stop,
+    after_backward, before_backward, before_optimizer_step, epoch_end, epoch_start, log, step_end, step_start, stop,
     train_end, train_start, validation_end, validation_start,
 };
 

@@ -15,6 +15,8 @@ use crate::worker::panic_message;
 pub enum Event {
     /// `report` in a worker.
     WorkerReport,
+    /// `log`.
+    Log,
     /// `report` in the driver.
     DriverReport,
     /// `run_start`.

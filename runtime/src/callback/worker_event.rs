@@ -3,6 +3,7 @@
 use tch::Tensor;
 
 use super::{Control, EpochInfo, Offer, Parameter, WorkerInfo};
+use crate::tracker::Logged;
 
 /// An event: its parameters, and what is said of one that it does not have.
 macro_rules! event {
@@ -37,6 +38,11 @@ event! {
     train_end: [&'e Control, &'e WorkerInfo],
     "the event `train_end` has no `{Self}`",
     "a callback with `#[callback(train_end)]` takes any of `&Control`, `&WorkerInfo`"
+}
+event! {
+    log: [&'e Logged, &'e Control, &'e WorkerInfo],
+    "the event `log` has no `{Self}`",
+    "a callback with `#[callback(log)]` takes any of `&Logged`, `&Control`, `&WorkerInfo`"
 }
 event! {
     epoch_start: [&'e EpochInfo, &'e Control, &'e WorkerInfo],

@@ -36,6 +36,12 @@ pub(crate) enum ToController {
     Written(Written),
     /// The loop calls `ctx.step` or `ctx.report_with`, where it can be asked to stop.
     CanStop,
+    /// One `ctx.log` of rank 0: its step, and the values as `MessagePack`.
+    Logged {
+        step: u64,
+        #[serde(with = "serde_bytes_vec")]
+        values: Vec<u8>,
+    },
     /// How far the loader is in its epoch; for the eye alone.
     Progress {
         done: u64,
@@ -149,6 +155,10 @@ pub(crate) struct Start {
     pub(crate) reports: u64,
     pub(crate) every: Every,
     pub(crate) when_busy: Option<WhenBusy>,
+    /// What rank 0 logs is wanted.
+    pub(crate) tracked: bool,
+    /// The worker logs what trainloop does.
+    pub(crate) verbose: bool,
 }
 
 impl Start {

@@ -4,11 +4,11 @@ use super::{Cli, RunOptions};
 use crate::trainer::{FailureConfig, Resume, TorchTrainer, TrainLoop};
 
 impl<L: TrainLoop> TorchTrainer<L> {
-    /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage`, `--name`, `--resume` and
-    /// `--max-failures`. What it does not say stays as it was, so this goes after [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched:
-    /// [`new`](Self::new) has it.
+    /// Takes what the command line says of the run: `--workers`, `--gpu`, `--storage`, `--name`, `--resume`,
+    /// `--max-failures`, `--quiet` and `--verbose`. What it does not say stays as it was, so this goes after
+    /// [`scaling`](Self::scaling) and [`run`](Self::run). The config is not touched: [`new`](Self::new) has it.
     pub fn command_line<C>(mut self, cli: &Cli<C>) -> Self {
-        let RunOptions { workers, gpu, storage, name, resume, max_failures } = cli.run.clone();
+        let RunOptions { workers, gpu, storage, name, resume, max_failures, verbosity } = cli.run.clone();
         if let Some(workers) = workers {
             self.scaling.workers = Some(workers.into());
         }
@@ -27,6 +27,9 @@ impl<L: TrainLoop> TorchTrainer<L> {
         if let Some(failures) = max_failures {
             self.run.failure = Some(FailureConfig::max_failures(failures));
         }
+        if let Some(verbosity) = verbosity {
+            self.run.verbosity = Some(verbosity);
+        }
         self
     }
 }
@@ -42,7 +45,7 @@ mod tests {
     use crate::cli::Config;
     use crate::error::{BoxError, Result};
     use crate::strategy::Strategy;
-    use crate::trainer::{RunConfig, ScalingConfig};
+    use crate::trainer::{RunConfig, ScalingConfig, Verbosity};
     use crate::worker::Seat;
 
     enum Nothing {}
@@ -82,5 +85,8 @@ mod tests {
         let storage = Some(PathBuf::from("there"));
         let place = RunOptions { storage, name: Some("yours".to_owned()), ..RunOptions::default() };
         assert_eq!(applied(place), (scaling(), run().storage("there").name("yours")));
+
+        let quiet = RunOptions { verbosity: Some(Verbosity::Quiet), ..RunOptions::default() };
+        assert_eq!(applied(quiet), (scaling(), run().verbosity(Verbosity::Quiet)));
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::declare::flag;
+use crate::trainer::Verbosity;
 
 /// What the command line says of the run itself; `None` where it says nothing, and the program decides.
 ///
@@ -25,6 +26,8 @@ pub struct RunOptions {
     pub resume: bool,
     /// `--max-failures <N>`: how often the group may start again after a failure.
     pub max_failures: Option<u64>,
+    /// `--quiet` or `--verbose`: how much is shown.
+    pub verbosity: Option<Verbosity>,
 }
 
 impl RunOptions {
@@ -54,9 +57,23 @@ impl RunOptions {
                     .value_parser(value_parser!(u64))
                     .help("Start again from the latest checkpoint after a failure, at most so often"),
             )
+            .arg(
+                flag(option("quiet"))
+                    .help("Show errors, warnings and the final result alone")
+                    .conflicts_with("verbose"),
+            )
+            .arg(flag(option("verbose")).help("Also show states, generations and checkpoints, with times"))
     }
 
     pub(super) fn read(matches: &ArgMatches) -> Self {
+        let said = |name: &str| matches.get_one::<bool>(name).copied();
+        let verbosity = match (said("quiet"), said("verbose")) {
+            (Some(true), _) => Some(Verbosity::Quiet),
+            (_, Some(true)) => Some(Verbosity::Verbose),
+            (None, None) => None,
+            // `--quiet=false`, where the program says otherwise.
+            _ => Some(Verbosity::Normal),
+        };
         Self {
             workers: matches.get_one("workers").copied(),
             gpu: matches.get_one("gpu").copied(),
@@ -64,6 +81,7 @@ impl RunOptions {
             name: matches.get_one("name").cloned(),
             resume: matches.get_one("resume").copied().unwrap_or(false),
             max_failures: matches.get_one("max-failures").copied(),
+            verbosity,
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct RankActivity {
     pub steps: u64,
     /// How many reports it had made.
     pub reports: u64,
-    /// How many collectives of the context, the model and the optimizer it had begun.
+    /// How many collectives it had begun: the context's, the model's, the optimizer's, and its own on the process group.
     pub collectives: u64,
     /// The last of them.
     pub collective: Option<Collective>,

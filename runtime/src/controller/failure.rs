@@ -154,6 +154,19 @@ impl fmt::Display for RunFailure {
         if !self.also.is_empty() {
             write!(f, "\n  {} failed with the same error", ranks(&self.also))?;
         }
+        if let Some(backtrace) = &self.backtrace {
+            f.write_str("\n  backtrace:")?;
+            for line in backtrace.lines() {
+                write!(f, "\n    {line}")?;
+            }
+        }
+        if !self.log_tail.is_empty() {
+            write!(f, "\n  the end of {}:", self.log.display())?;
+            for line in &self.log_tail {
+                write!(f, "\n    | {line}")?;
+            }
+        }
+        // What followed from it comes last.
         if !self.consequences.is_empty() {
             write!(f, "\n  the collectives of {} failed in consequence", ranks(&self.consequences))?;
         }
@@ -163,23 +176,10 @@ impl fmt::Display for RunFailure {
                 write!(f, "\n    {rank}")?;
             }
         }
-        if let Some(why) = &self.not_restarted {
-            write!(f, "\n  the group was not started again: {why}")?;
+        match &self.not_restarted {
+            Some(why) => write!(f, "\n  the group was not started again: {why}"),
+            None => Ok(()),
         }
-        if let Some(backtrace) = &self.backtrace {
-            f.write_str("\n  backtrace:")?;
-            for line in backtrace.lines() {
-                write!(f, "\n    {line}")?;
-            }
-        }
-        if self.log_tail.is_empty() {
-            return Ok(());
-        }
-        write!(f, "\n  the end of {}:", self.log.display())?;
-        for line in &self.log_tail {
-            write!(f, "\n    | {line}")?;
-        }
-        Ok(())
     }
 }
 

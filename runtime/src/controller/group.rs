@@ -18,6 +18,7 @@ use super::member::{Member, Phase};
 use super::open_files::allow_open_files;
 use super::output::RankLog;
 use super::process::Process;
+use super::records::record;
 use super::signals::Signals;
 use super::slots::{Elastic, SlotsWatch};
 use super::tally::Tally;
@@ -335,6 +336,7 @@ impl<'a> Group<'a> {
         let member = &mut self.members[rank];
         match message {
             ToController::LoopBegins => {
+                self.job.console.detail(|| format!("rank {rank} has joined, and its loop begins"));
                 member.reported = Instant::now();
                 self.enter(rank, Phase::Running);
                 if !self.tally.any_in_start() {
@@ -349,17 +351,22 @@ impl<'a> Group<'a> {
                 member.has_reported(index + 1, steps);
                 self.tally.reports(index + 1);
                 match self.job.ledger.report(rank, index, metrics) {
-                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
+                    Ok(Some((index, reduced))) => self.job.reported(index, steps, &reduced),
                     Ok(None) => {}
                     Err(error) => return self.blame(rank, error),
                 }
                 self.check_for_early_returns();
             }
+            ToController::Logged { step, values } => self.job.trackers.log(step, &record(&values)?),
             ToController::Begun(begun) => {
-                member.has_reported(begun.reports, begun.steps);
+                let steps = begun.steps;
+                member.has_reported(begun.reports, steps);
                 self.tally.reports(begun.reports);
+                if rank == 0 {
+                    self.job.trackers.begin_checkpoint(begun.checkpoint)?;
+                }
                 match self.job.ledger.begin(rank, begun) {
-                    Ok(Some((index, reduced))) => self.job.console.report(index, &reduced),
+                    Ok(Some((index, reduced))) => self.job.reported(index, steps, &reduced),
                     Ok(None) => {}
                     Err(error) => return self.blame(rank, error),
                 }

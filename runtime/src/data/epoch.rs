@@ -101,9 +101,12 @@ impl<B: Send + 'static> Threads<B> {
         let (done, results) = unbounded();
         for worker in 0..workers {
             let (dataset, todo, done) = (dataset.clone(), todo.clone(), done.clone());
+            // What the dataset logs says whose it is.
+            let span = tracing::Span::current();
             std::thread::Builder::new()
                 .name(format!("loader-{worker}"))
                 .spawn(move || {
+                    let _entered = span.enter();
                     for (index, samples) in todo {
                         if done.send((index, guarded_fetch(&dataset, &samples))).is_err() {
                             return;

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::metric::MetricField;
+use crate::trainer::Verbosity;
 
 /// A worker's output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +22,18 @@ pub(crate) struct Console {
     /// `None` where progress is off.
     bar: Option<ProgressBar>,
     tty: bool,
+    /// The line at the end.
+    shows_result: bool,
+    verbosity: Verbosity,
+    began: Instant,
     /// What is known of the metrics that reports hold.
     metrics: Vec<MetricField>,
 }
 
 impl Console {
-    pub(crate) fn new(progress: bool, metrics: Vec<MetricField>) -> Self {
+    pub(crate) fn new(progress: bool, verbosity: Verbosity, metrics: Vec<MetricField>) -> Self {
+        let shows_result = progress;
+        let progress = progress && verbosity > Verbosity::Quiet;
         let tty = progress && std::io::stderr().is_terminal();
         let bar = progress.then(|| {
             if !tty {
@@ -34,7 +42,7 @@ impl Console {
             let style = ProgressStyle::with_template("{bar:32} batch {pos}/{len}  {elapsed}  {msg}");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, tty, metrics }
+        Self { bar, tty, shows_result, verbosity, began: Instant::now(), metrics }
     }
 
     /// Prints without tearing the bar; a closed terminal is no reason to fail.
@@ -45,7 +53,16 @@ impl Console {
         }
     }
 
+    fn print_error_line(&self, line: &str) {
+        self.print(|| {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        });
+    }
+
     pub(crate) fn worker_line(&self, rank: usize, stream: Stream, line: &str) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
         self.print(|| {
             let _ = match stream {
                 Stream::Stdout => writeln!(std::io::stdout().lock(), "[rank {rank}] {line}"),
@@ -64,22 +81,35 @@ impl Console {
     /// Something worth knowing, where progress is shown.
     pub(crate) fn note(&self, text: &str) {
         if self.bar.is_some() {
-            self.print(|| {
-                let _ = writeln!(std::io::stderr().lock(), "{text}");
-            });
+            self.print_error_line(text);
+        }
+    }
+
+    /// What trainloop does, where that is asked for.
+    pub(crate) fn detail(&self, text: impl FnOnce() -> String) {
+        if self.verbosity == Verbosity::Verbose {
+            self.print_error_line(&format!("[{:9.3}s] {}", self.began.elapsed().as_secs_f64(), text()));
         }
     }
 
     /// Something that went wrong and is no reason to end the run.
     pub(crate) fn warning(&self, text: &str) {
-        self.print(|| {
-            let _ = writeln!(std::io::stderr().lock(), "warning: {text}");
-        });
+        self.print_error_line(&format!("warning: {text}"));
     }
 
     /// A line for a report that all ranks have made: its reduced metrics.
     pub(crate) fn report(&self, index: u64, metrics: &Value) {
         self.note(&format!("report {:>3}{}", index + 1, fields(metrics, &self.metrics)));
+    }
+
+    /// The last line of a run that has ended well: after how many reports, and the last one's metrics.
+    pub(crate) fn result(&self, name: &str, reports: u64, metrics: &Value) {
+        if self.shows_result {
+            let time = indicatif::HumanDuration(self.began.elapsed());
+            let plural = if reports == 1 { "" } else { "s" };
+            let metrics = fields(metrics, &self.metrics);
+            self.print_error_line(&format!("{name} finished after {time}, {reports} report{plural}{metrics}"));
+        }
     }
 }
 

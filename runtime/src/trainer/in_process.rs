@@ -5,17 +5,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use serde_json::Value;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::channel::{Begun, Written};
-use crate::controller::{Ledger, Saved};
+use crate::controller::{Ledger, Saved, record};
 use crate::error::{Error, Result};
 use crate::log::Console;
+use crate::tracker::Trackers;
 use crate::worker::{Answer, HandIn, Link};
 
 pub(super) struct InProcess {
     ledger: RefCell<Ledger>,
+    trackers: Rc<Trackers>,
     console: Rc<Console>,
     /// The signal that came, or 0.
     signal: Arc<AtomicUsize>,
@@ -26,15 +29,21 @@ pub(super) struct InProcess {
 }
 
 impl InProcess {
-    pub(super) fn new(ledger: Ledger, console: Rc<Console>) -> Self {
+    pub(super) fn new(ledger: Ledger, trackers: Rc<Trackers>, console: Rc<Console>) -> Self {
         Self {
             ledger: RefCell::new(ledger),
+            trackers,
             console,
             signal: Arc::default(),
             handlers: Cell::default(),
             driver_failed: Cell::default(),
             answer: Cell::default(),
         }
+    }
+
+    fn reported(&self, index: u64, steps: u64, reduced: &Value) {
+        self.console.report(index, reduced);
+        self.trackers.report(index, steps, reduced);
     }
 
     pub(super) fn rounds(&self) -> u64 {
@@ -58,18 +67,25 @@ impl InProcess {
 }
 
 impl Link for InProcess {
-    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
+    fn report(&self, index: u64, steps: u64, metrics: Vec<u8>) -> Result<()> {
         let mut ledger = self.ledger.borrow_mut();
         if let Some((index, reduced)) = ledger.report(0, index, metrics).inspect_err(|error| self.note_driver(error))? {
-            self.console.report(index, &reduced);
+            self.reported(index, steps, &reduced);
         }
         ledger.flush()
     }
 
+    fn log(&self, step: u64, values: Vec<u8>) -> Result<()> {
+        self.trackers.log(step, &record(&values)?);
+        Ok(())
+    }
+
     fn begin(&self, begun: Begun) -> Result<()> {
+        let steps = begun.steps;
+        self.trackers.begin_checkpoint(begun.checkpoint)?;
         let reduced = self.ledger.borrow_mut().begin(0, begun).inspect_err(|error| self.note_driver(error))?;
         if let Some((index, reduced)) = reduced {
-            self.console.report(index, &reduced);
+            self.reported(index, steps, &reduced);
         }
         Ok(())
     }

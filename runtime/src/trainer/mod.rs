@@ -17,6 +17,7 @@ mod scaling_config;
 mod session;
 mod torch_trainer;
 mod unfinished;
+mod verbosity;
 mod workers;
 
 pub use crate::channel::Travels;
@@ -33,7 +34,9 @@ pub use run_state::{RunState, StateChange};
 pub use scaling_config::{Backend, ScalingConfig};
 pub use torch_trainer::TorchTrainer;
 pub use unfinished::Unfinished;
+pub use verbosity::Verbosity;
 pub use workers::Workers;
 
 pub(crate) use checkpoint_config::Every;
 pub(crate) use registry::{Registration, find};
+pub(crate) use run_folder::write_whole;

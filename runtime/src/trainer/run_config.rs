@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Verbosity;
 use crate::error::{Error, Result};
+use crate::tracker::{Given, Tracker};
 
 /// Where a run is kept, and under what name.
 ///
@@ -12,8 +14,10 @@ pub struct RunConfig {
     pub(crate) name: Option<String>,
     pub(crate) storage: Option<PathBuf>,
     pub(crate) progress: Option<bool>,
+    pub(crate) verbosity: Option<Verbosity>,
     pub(crate) resume: Option<Resume>,
     pub(crate) failure: Option<FailureConfig>,
+    pub(crate) trackers: Given,
 }
 
 impl RunConfig {
@@ -52,11 +56,35 @@ impl RunConfig {
         self
     }
 
-    /// Shows a line for each report, and a bar where standard error is a terminal; on unless said otherwise. The workers'
-    /// own output is shown either way.
+    /// Shows a line for each report, a bar where standard error is a terminal, and a line at the end; on unless said
+    /// otherwise. What the workers print is shown either way; [`verbosity`](Self::verbosity) says otherwise.
     #[must_use]
     pub fn progress(mut self, progress: bool) -> Self {
         self.progress = Some(progress);
+        self
+    }
+
+    /// How much of the run is shown: [`Verbosity::Normal`] unless said otherwise. `--quiet` and `--verbose` of the
+    /// [command line](crate::cli) say the same.
+    ///
+    /// What a rank prints, be it by the loop, by libtorch or by the crate `tracing`, is in `logs/rank-N.log` of the run's
+    /// folder whatever is shown. A worker whose program installs no `tracing` subscriber has one that writes to standard
+    /// error, with the rank and the step of each event; the variable `TRAINLOOP_LOG` says what it logs, in the words of
+    /// `RUST_LOG` (`debug`, `info,my_crate=trace`), and `info` unless said otherwise. A subscriber of the program's own is
+    /// installed in the loop, before its first call of the context (`main`'s body runs in no worker), and has the spans
+    /// `worker` (`rank`, `generation`) and `step` (`step`).
+    #[must_use]
+    pub fn verbosity(mut self, verbosity: Verbosity) -> Self {
+        self.verbosity = Some(verbosity);
+        self
+    }
+
+    /// Hands what the run reports and logs to this tracker, too: [`Csv`](crate::tracker::Csv),
+    /// [`JsonLines`](crate::tracker::JsonLines), [`TensorBoard`](crate::tracker::TensorBoard), or one of your own. May be
+    /// called several times.
+    #[must_use]
+    pub fn tracker(mut self, tracker: impl Tracker + 'static) -> Self {
+        self.trackers.add(tracker);
         self
     }
 
@@ -66,8 +94,10 @@ impl RunConfig {
             name: self.name.or(defaults.name),
             storage: self.storage.or(defaults.storage),
             progress: self.progress.or(defaults.progress),
+            verbosity: self.verbosity.or(defaults.verbosity),
             resume: self.resume.or(defaults.resume),
             failure: self.failure.or(defaults.failure),
+            trackers: self.trackers.or(defaults.trackers),
         }
     }
 
@@ -77,6 +107,10 @@ impl RunConfig {
 
     pub(crate) fn shows_progress(&self) -> bool {
         self.progress.unwrap_or(true)
+    }
+
+    pub(crate) fn shown(&self) -> Verbosity {
+        self.verbosity.unwrap_or_default()
     }
 
     pub(crate) fn on_existing(&self) -> Resume {

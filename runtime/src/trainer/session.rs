@@ -2,7 +2,7 @@
 
 mod generation;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
@@ -16,15 +16,16 @@ use super::policy::failure::{Decision, Failed, FailurePolicy};
 use super::registry::TrainLoop;
 use super::run_folder::RunFolder;
 use super::run_state::{Group, RunState, States};
-use super::{CheckpointConfig, Outcome, RunFailure, TorchTrainer, Unfinished, Workers};
+use super::{CheckpointConfig, Outcome, RunFailure, StateChange, TorchTrainer, Unfinished, Workers};
 use crate::callback::{Resize, RunInfo};
 use crate::channel::Travels;
-use crate::controller::{End, Ended};
+use crate::controller::{End, Ended, record};
 use crate::error::{Error, Result, with_causes};
 use crate::launch::engine::Engine;
 use crate::launch::{Host, Spares};
 use crate::log::Console;
 use crate::metric::Metrics;
+use crate::tracker::Trackers;
 
 pub(super) struct Session<'a, L: TrainLoop> {
     trainer: &'a TorchTrainer<L>,
@@ -38,6 +39,7 @@ pub(super) struct Session<'a, L: TrainLoop> {
     /// Where an engine has started the ranks: what has started them, and the host until they are in its group.
     engine: Option<Engine>,
     host: RefCell<Option<Host>>,
+    trackers: OnceCell<Rc<Trackers>>,
 }
 
 /// What a generation begins from.
@@ -74,15 +76,26 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         config: Vec<u8>,
         host: Option<Host>,
     ) -> Result<Self> {
-        let console = Rc::new(Console::new(trainer.run.shows_progress(), L::Metrics::fields()));
+        let console = Rc::new(Console::new(trainer.run.shows_progress(), trainer.run.shown(), L::Metrics::fields()));
         // A run that is gone on with and has nothing left to do still has its metrics.
         let last = history::reduced(&folder.reports())?.pop();
         let events = Rc::new(DriverEvents::new(L::NAME, Rc::clone(&console), last));
         let checkpoints = folder.checkpoints();
         let states = States::new(folder.path());
         let engine = host.as_ref().map(|host| host.placement.engine);
-        let host = RefCell::new(host);
-        Ok(Self { trainer, folder, checkpoints, name, config, console, events, states, engine, host })
+        Ok(Self {
+            trainer,
+            folder,
+            checkpoints,
+            name,
+            config,
+            console,
+            events,
+            states,
+            engine,
+            host: RefCell::new(host),
+            trackers: OnceCell::new(),
+        })
     }
 
     /// An engine's number of ranks counts, whatever number was asked for.
@@ -108,6 +121,9 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             restarts: 0,
         };
         let result = self.generations(workers, &mut run).and_then(|ended| self.outcome(&ended, run.restarts, began));
+        if let Some(trackers) = self.trackers.get() {
+            trackers.finish();
+        }
         let result = self.end(&run, result);
         // What was reported since the last checkpoint, and the outcome.
         let result = match (result, self.folder.store()) {
@@ -124,13 +140,26 @@ impl<'a, L: TrainLoop> Session<'a, L> {
                 error
             }
         };
-        self.events.run_end(&run, result).map_err(so_far)
+        let result = self.events.run_end(&run, result).map_err(so_far);
+        if let Ok(outcome) = &result {
+            self.show(outcome);
+        }
+        result
+    }
+
+    fn show(&self, outcome: &Outcome<L>) {
+        let shown = outcome.metrics.as_ref().map(|metrics| record(&metrics.encode("write the last metrics")?));
+        match shown.transpose() {
+            Ok(metrics) => self.console.result(&self.name, outcome.reports, &metrics.unwrap_or_default()),
+            Err(error) => self.warn(Err(error)),
+        }
     }
 
     /// The group, started and started again until the loop has ended or may not be started again.
     fn generations(&self, workers: usize, run: &mut RunInfo) -> Result<Ended> {
         self.state(run, RunState::Initializing, "`fit` was called", None)?;
         let mut origin = self.origin(workers)?;
+        self.start_trackers(run)?;
         self.events.run_start(run)?;
         let mut policy = FailurePolicy::new(self.trainer.run.on_failure());
         let mut spares = Spares::default();
@@ -151,6 +180,13 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             };
             origin = self.next_origin(workers, &origin, run)?;
         }
+    }
+
+    fn start_trackers(&self, run: &RunInfo) -> Result<()> {
+        let (given, config) = (&self.trainer.run.trackers, record(&self.config)?);
+        let trackers = Trackers::start(given, run, &config, Rc::clone(&self.console))?;
+        self.trackers.get_or_init(|| Rc::new(trackers));
+        Ok(())
     }
 
     /// After a failure: with how many workers the group starts again; the failure, if it does not.
@@ -220,6 +256,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
     fn state(&self, run: &RunInfo, to: RunState, why: impl Into<String>, rank: Option<usize>) -> Result<()> {
         let group = Group { generation: run.generation, world_size: run.world_size };
         let change = self.states.change(to, group, why, rank)?;
+        self.tell(&change);
         self.events.state(run, &change)
     }
 
@@ -239,10 +276,21 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         };
         let group = Group { generation: run.generation, world_size: run.world_size };
         match self.states.change(to, group, why, rank) {
-            Ok(change) => self.events.state_of_failure(run, &change),
+            Ok(change) => {
+                self.tell(&change);
+                self.events.state_of_failure(run, &change);
+            }
             Err(other) => self.warn(Err(other)),
         }
         Err(error)
+    }
+
+    fn tell(&self, change: &StateChange) {
+        self.console.detail(|| {
+            let StateChange { generation, world_size, to, why, .. } = change;
+            let plural = if *world_size == 1 { "" } else { "s" };
+            format!("generation {generation} ({world_size} rank{plural}): {to}: {why}")
+        });
     }
 
     fn warn(&self, result: Result<()>) {

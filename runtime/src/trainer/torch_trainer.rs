@@ -92,6 +92,7 @@ impl<L: TrainLoop> TorchTrainer<L> {
                  `#[trainloop::main]` above `fn main`",
             ));
         }
+        crate::log::check_filter()?;
         registry::check()?;
         callback::check(L::NAME, MetricsType::of::<L::Metrics>())?;
         let url = storage_url(self.run.folder_of_runs())?;

@@ -3,18 +3,21 @@
 //!
 //! A worker is a process, so there is one record in it. With `workers(0)` nobody asks.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// The collectives that the library itself begins; those on [`Context::process_group`](super::Context::process_group) are
-/// the loop's own.
+use crate::c10d::Moment;
+
+/// A collective of the context, the model or the optimizer, or one that the loop does itself on
+/// [`Context::process_group`](super::Context::process_group) or a sub-group of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Collective {
     /// `ctx.barrier`.
     Barrier,
-    /// `ctx.all_reduce`, or the scaler's question for infinite gradients.
+    /// `ctx.all_reduce`, the scaler's question for infinite gradients, or an all-reduce of the group.
     AllReduce,
     /// The question of `ctx.step` whether a rank wishes to stop or to save.
     Step,
@@ -24,11 +27,71 @@ pub enum Collective {
     Forward,
     /// A backward pass, which averages the gradients.
     Backward,
+    /// Rank 0's tensor, or another's, for all: the loop's own, as all that follow.
+    Broadcast,
+    /// A reduction to one rank.
+    Reduce,
+    /// A reduction of which each rank gets its share.
+    ReduceScatter,
+    /// All ranks' tensors or values for all.
+    AllGather,
+    /// For one.
+    Gather,
+    /// One rank's tensors or values, one for each.
+    Scatter,
+    /// Each rank's shares for each.
+    AllToAll,
+    /// To one rank.
+    Send,
+    /// From one rank.
+    Receive,
+    /// The group is shared out into smaller ones.
+    Split,
+    /// Something else on the group.
+    Other,
 }
 
 impl Collective {
-    const ALL: [Self; 6] =
-        [Self::Barrier, Self::AllReduce, Self::Step, Self::PrepareModel, Self::Forward, Self::Backward];
+    const ALL: [Self; 17] = [
+        Self::Barrier,
+        Self::AllReduce,
+        Self::Step,
+        Self::PrepareModel,
+        Self::Forward,
+        Self::Backward,
+        Self::Broadcast,
+        Self::Reduce,
+        Self::ReduceScatter,
+        Self::AllGather,
+        Self::Gather,
+        Self::Scatter,
+        Self::AllToAll,
+        Self::Send,
+        Self::Receive,
+        Self::Split,
+        Self::Other,
+    ];
+
+    /// By the name that c10d gives the operation.
+    fn named(operation: &str) -> Self {
+        // The longer names first: `all_gather_object` is no `gather`.
+        const BEGINNINGS: [(&str, Collective); 12] = [
+            ("barrier", Collective::Barrier),
+            ("all_reduce", Collective::AllReduce),
+            ("all_gather", Collective::AllGather),
+            ("all_to_all", Collective::AllToAll),
+            ("broadcast", Collective::Broadcast),
+            ("reduce_scatter", Collective::ReduceScatter),
+            ("reduce", Collective::Reduce),
+            ("gather", Collective::Gather),
+            ("scatter", Collective::Scatter),
+            ("send", Collective::Send),
+            ("recv", Collective::Receive),
+            ("split", Collective::Split),
+        ];
+        let found = BEGINNINGS.iter().find(|(beginning, _)| operation.starts_with(beginning));
+        found.map_or(Self::Other, |(_, collective)| *collective)
+    }
 }
 
 impl std::fmt::Display for Collective {
@@ -40,6 +103,17 @@ impl std::fmt::Display for Collective {
             Self::PrepareModel => "prepare_model",
             Self::Forward => "forward pass",
             Self::Backward => "backward pass",
+            Self::Broadcast => "broadcast",
+            Self::Reduce => "reduce",
+            Self::ReduceScatter => "reduce-scatter",
+            Self::AllGather => "all-gather",
+            Self::Gather => "gather",
+            Self::Scatter => "scatter",
+            Self::AllToAll => "all-to-all",
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::Split => "split",
+            Self::Other => "a collective",
         })
     }
 }
@@ -101,6 +175,25 @@ impl Activity {
         self.collective.store(number << 8 | (collective as u64 + 1) << 1 | 1, Ordering::Relaxed);
     }
 
+    /// Waits in one that was begun, which need not be the last.
+    fn wait(&self, collective: Collective) {
+        let number = self.collective.load(Ordering::Relaxed) >> 8;
+        self.collective.store(number << 8 | (collective as u64 + 1) << 1 | 1, Ordering::Relaxed);
+    }
+
+    /// One on the group. What goes on in the background is no wait.
+    fn observe(&self, operation: &str, moment: Moment) {
+        let collective = Collective::named(operation);
+        match moment {
+            Moment::Begun => {
+                self.begin(collective);
+                self.end();
+            }
+            Moment::Waiting => self.wait(collective),
+            Moment::Pending | Moment::Ended => self.end(),
+        }
+    }
+
     fn end(&self) {
         self.collective.fetch_and(!1, Ordering::Relaxed);
     }
@@ -128,12 +221,27 @@ impl Activity {
     }
 }
 
+thread_local! {
+    /// What this thread does on the group is a part of [`within`].
+    static WITHIN: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Takes part in a collective; where that fails, the rank is told as one that never came out of it.
 pub(crate) fn within<T, E>(collective: Collective, run: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     ACTIVITY.begin(collective);
-    let value = run()?;
+    let outer = WITHIN.replace(true);
+    let result = run();
+    WITHIN.set(outer);
+    let value = result?;
     ACTIVITY.end();
     Ok(value)
+}
+
+/// A collective that the loop does itself on the group.
+pub(super) fn observe(operation: &'static str, moment: Moment) {
+    if !WITHIN.get() {
+        ACTIVITY.observe(operation, moment);
+    }
 }
 
 /// So many steps are counted.
@@ -175,5 +283,21 @@ mod tests {
             activity.checkpoint(index, part);
             assert_eq!(activity.doing().checkpoint, Some((index, part)));
         }
+    }
+
+    #[test]
+    fn what_the_loop_does_on_the_group_is_told_by_its_kind() {
+        let activity = Activity::default();
+        let moment = |operation: &str, moment| {
+            activity.observe(operation, moment);
+            let doing = activity.doing();
+            (doing.collectives, doing.collective, doing.in_collective)
+        };
+        assert_eq!(moment("all_gather_object", Moment::Begun), (1, Some(Collective::AllGather), false));
+        assert_eq!(moment("reduce_scatter_tensor", Moment::Begun), (2, Some(Collective::ReduceScatter), false));
+        assert_eq!(moment("all_gather_object", Moment::Waiting), (2, Some(Collective::AllGather), true));
+        assert_eq!(moment("all_gather_object", Moment::Ended), (2, Some(Collective::AllGather), false));
+        assert_eq!(moment("gather", Moment::Waiting).1, Some(Collective::Gather));
+        assert_eq!(moment("what is new", Moment::Begun), (3, Some(Collective::Other), false));
     }
 }

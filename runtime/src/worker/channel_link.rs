@@ -152,10 +152,14 @@ fn goes_on(channel: &Stream, driver: &Driver, answers: &Sender<Answer>, stop: &A
 /// A frame is handed to the kernel in one write, so a report outlives its process. Where the controller is behind, the
 /// socket's buffer fills and the write waits: that is the back-pressure.
 impl Link for ChannelLink {
-    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()> {
-        self.send(&ToController::Report { index, steps: activity::doing().steps, metrics })?;
+    fn report(&self, index: u64, steps: u64, metrics: Vec<u8>) -> Result<()> {
+        self.send(&ToController::Report { index, steps, metrics })?;
         self.note_reports(index + 1);
         Ok(())
+    }
+
+    fn log(&self, step: u64, values: Vec<u8>) -> Result<()> {
+        self.send(&ToController::Logged { step, values })
     }
 
     fn begin(&self, begun: Begun) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What a train loop gets: its place in the group, and the calls that a run is made of.
 
+mod logging;
 mod saving;
 
 use std::cell::Cell;
@@ -21,6 +22,7 @@ use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Report};
 use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
 use crate::error::{BoxError, Result};
+use crate::log;
 use crate::metric::Metrics;
 use crate::optim::LossWeight;
 use crate::strategy::{Model, ModelOptions};
@@ -128,6 +130,7 @@ impl<M> Context<M> {
     /// # Errors
     /// As [`prepare_model`](Self::prepare_model).
     pub fn prepare_model_with<N>(&self, options: ModelOptions, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
+        log::settle();
         let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
         activity::within(Collective::PrepareModel, || {
             Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
@@ -143,6 +146,7 @@ impl<M> Context<M> {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) for a batch size, a window or a prefetch of 0.
     pub fn prepare_data_loader<D: Dataset>(&self, builder: DataLoaderBuilder<D>) -> Result<DataLoader<D>> {
+        log::settle();
         builder.for_rank(self.rank(), self.world_size(), self.weight.clone(), self.on_progress())
     }
 
@@ -174,6 +178,7 @@ impl<M> Context<M> {
     /// # Errors
     /// Where a rank does not come within the collective timeout, or has gone.
     pub fn barrier(&self) -> Result<()> {
+        log::settle();
         match self.process_group() {
             Some(group) => Ok(activity::within(Collective::Barrier, || group.barrier())?),
             None => Ok(()),
@@ -195,6 +200,7 @@ impl<M> Context<M> {
     /// # Errors
     /// Where a rank does not come within the collective timeout, or has gone, or the mean of whole numbers is asked for.
     pub fn all_reduce<T: AllReduce>(&self, value: T, op: ReduceOp) -> Result<T> {
+        log::settle();
         activity::within(Collective::AllReduce, || value.all_reduce(self.process_group(), op, self.parts.device))
     }
 
@@ -225,6 +231,7 @@ impl<M> Context<M> {
     /// # Errors
     /// The closure's, and those of a callback.
     pub fn validate<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        log::settle();
         let hooks = Rc::clone(&self.hooks);
         hooks.validate(|| tch::no_grad(|| run(self)))
     }
@@ -264,9 +271,12 @@ impl<M> Context<M> {
 impl<M: Metrics> Context<M> {
     /// The metrics of the next report as the callbacks leave them, encoded.
     fn encode_report(&self, metrics: M, is_checkpoint: bool) -> Result<Vec<u8>> {
+        log::settle();
         let mut report = Report::new(metrics, self.reports, self.parts.rank, is_checkpoint);
         self.hooks.report(&mut report)?;
-        report.metrics().encode("write the metrics of a report")
+        let bytes = report.metrics().encode("write the metrics of a report")?;
+        self.hooks.log(self.now(), Some(self.reports), &bytes)?;
+        Ok(bytes)
     }
 
     /// Reports metrics to the driver. Does not wait for other ranks: reports are numbered on each rank, and the driver
@@ -278,7 +288,7 @@ impl<M: Metrics> Context<M> {
     pub fn report(&mut self, metrics: M) -> Result<()> {
         self.poll_save()?;
         let bytes = self.encode_report(metrics, false)?;
-        self.parts.link.report(self.reports, bytes)?;
+        self.parts.link.report(self.reports, self.steps.get(), bytes)?;
         self.reports += 1;
         Ok(())
     }

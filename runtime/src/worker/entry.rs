@@ -19,6 +19,7 @@ use crate::callback::Callbacks;
 use crate::channel::{Failure, Start, Stream, ToController, ToWorker, read_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
 use crate::launch::{Identity, Invitation, Placement};
+use crate::log;
 use crate::trainer::find;
 
 /// The invitation that the launcher gave this process, if it is a worker.
@@ -140,12 +141,14 @@ fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -
             every: start.every,
             when_busy: start.when_busy,
             stood_still: Rc::clone(&stood_still),
+            tracked: start.tracked,
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
         fault::step(fault::WORKER_BEFORE_LOOP);
         link.send(&ToController::LoopBegins)?;
-        (registration.run)(seat)
+        let worker = log::Identity { rank, generation: start.generation, verbose: start.verbose };
+        log::in_worker(worker, || (registration.run)(seat))
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(output)) => ToController::Finished { output, stood_still: stood_still.get() },

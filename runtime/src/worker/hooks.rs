@@ -11,8 +11,11 @@ use tch::Tensor;
 
 use super::seat::SeatParts;
 use crate::callback::{Callbacks, Control, EpochInfo, Event, Offer, Report, WorkerInfo};
+use crate::controller::record;
 use crate::error::Result;
+use crate::log::StepSpan;
 use crate::metric::Metrics;
+use crate::tracker::Logged;
 
 /// Tells a rank's callbacks what its loop does.
 pub(crate) struct Hooks {
@@ -25,6 +28,7 @@ pub(crate) struct Hooks {
     epoch: RefCell<Option<EpochInfo>>,
     /// Epochs and steps of a validation are not the training's.
     validating: Cell<bool>,
+    span: StepSpan,
 }
 
 impl Hooks {
@@ -41,6 +45,7 @@ impl Hooks {
             control: Control::default(),
             epoch: RefCell::default(),
             validating: Cell::default(),
+            span: StepSpan::default(),
         }
     }
 
@@ -53,6 +58,16 @@ impl Hooks {
         self.callbacks.run(Event::WorkerReport, Offer::new(&[&worker, &self.control]).with_report(report))
     }
 
+    /// Metrics are logged; the number is that of a report.
+    pub(super) fn log(&self, step: u64, report: Option<u64>, values: &[u8]) -> Result<()> {
+        if !self.callbacks.has(Event::Log) {
+            return Ok(());
+        }
+        let logged = Logged::of_record(step, report, &record(values)?);
+        let worker = self.worker();
+        self.callbacks.run(Event::Log, Offer::new(&[&logged, &worker, &self.control]))
+    }
+
     /// What the callbacks know of this worker, now.
     fn worker(&self) -> WorkerInfo {
         WorkerInfo { steps: self.steps.get(), ..self.worker.clone() }
@@ -63,7 +78,18 @@ impl Hooks {
     }
 
     pub(crate) fn fire(&self, event: Event) -> Result<()> {
+        match event {
+            _ if self.validating.get() => {}
+            Event::StepStart => self.span.enter(self.steps.get()),
+            Event::EpochEnd | Event::ValidationStart | Event::TrainEnd => self.span.exit(),
+            _ => {}
+        }
         self.tell(event, None)
+    }
+
+    /// A step has been counted, so the next begins, for a loop without a loader, too.
+    pub(super) fn next_step(&self) {
+        self.span.enter(self.steps.get());
     }
 
     /// An event of a pass backward.
@@ -76,6 +102,8 @@ impl Hooks {
         if self.validating.get() {
             return Ok(false);
         }
+        // The epoch's steps are inside of the span that the loop is in now.
+        self.span.exit();
         self.epoch.replace(Some(epoch));
         self.fire(Event::EpochStart)?;
         Ok(true)

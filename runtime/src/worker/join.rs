@@ -4,6 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::activity;
 use super::channel_link::ChannelLink;
 use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup, TcpStore};
 use crate::channel::{Shared, Start, Stream, StoreAt, ToController};
@@ -41,7 +42,9 @@ pub(super) fn join(
         Backend::Nccl => c10d::Backend::Nccl { device: start.gpu() },
     };
     let options = GroupOptions { timeout, interface, backend, ..GroupOptions::default() };
-    Ok(Some(Rc::new(ProcessGroup::with_options(&store, rank, start.world_size, options)?)))
+    let group = ProcessGroup::with_options(&store, rank, start.world_size, options)?;
+    group.observe(activity::observe);
+    Ok(Some(Rc::new(group)))
 }
 
 /// Sees that the run's folder is the same on this machine as on the driver's.

@@ -5,8 +5,11 @@ use crate::error::Result;
 
 /// The way to the controller: a socket, or, with `workers(0)`, a call.
 pub(crate) trait Link {
-    /// One `ctx.report`, its metrics encoded.
-    fn report(&self, index: u64, metrics: Vec<u8>) -> Result<()>;
+    /// One `ctx.report` after so many steps, its metrics encoded.
+    fn report(&self, index: u64, steps: u64, metrics: Vec<u8>) -> Result<()>;
+
+    /// What rank 0 logs at a step, encoded.
+    fn log(&self, step: u64, values: Vec<u8>) -> Result<()>;
 
     /// This rank has come to the place of a checkpoint.
     fn begin(&self, begun: Begun) -> Result<()>;

@@ -43,6 +43,8 @@ pub(crate) struct SeatParts {
     pub(crate) when_busy: Option<WhenBusy>,
     /// How long the loop stood still for checkpoints.
     pub(crate) stood_still: Rc<Cell<Duration>>,
+    /// What rank 0 logs is wanted.
+    pub(crate) tracked: bool,
     pub(crate) callbacks: Callbacks,
     /// Set once the loop has been told to stop: its error is then no failure.
     pub(crate) stopped: Rc<Cell<Option<u64>>>,

@@ -118,6 +118,16 @@ fn at_report(worker: &WorkerInfo, control: &Control) -> Result<()> {
     note("report", worker, Some(control))
 }
 
+#[callback(log)]
+fn at_log(logged: &Logged, worker: &WorkerInfo, control: &Control) -> Result<()> {
+    let what = match (logged.report(), logged.get("epoch")) {
+        (Some(report), _) => format!("report {report}"),
+        (None, Some(epoch)) => format!("epoch {epoch}"),
+        (None, None) => "nothing".to_owned(),
+    };
+    note(&format!("log {what} at step {}", logged.step()), worker, Some(control))
+}
+
 #[callback(stop)]
 fn at_stop(worker: &WorkerInfo) -> Result<()> {
     note("stop", worker, None)
@@ -153,6 +163,7 @@ fn train(ctx: &mut Context, _config: Config) -> Result<u64> {
             }
             ctx.barrier()
         })?;
+        ctx.log(&[("epoch", epoch)])?;
         ctx.report_with((), &state)?;
     }
     Ok(ctx.steps())

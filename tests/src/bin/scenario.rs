@@ -66,12 +66,18 @@ fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdEr
                     ctx.report(Count { count: 1 })?;
                 }
             }
-            Act::Ready => fs::write(run.join(format!("ready-{}", ctx.rank())), "")?,
+            Act::Ready => fs::write(run.join(format!("ready-{}", ctx.rank())), std::process::id().to_string())?,
             Act::AwaitReady(count) => await_ready(&run, *count)?,
             Act::Barrier => ctx.barrier()?,
             Act::AllReduceForEver => loop {
                 let _ = ctx.all_reduce(Tensor::ones([1000], (Kind::Float, Device::Cpu)), ReduceOp::Mean)?;
             },
+            Act::GroupAllGather => group_all_gather(ctx)?,
+            Act::GroupBegin => group_begin(ctx)?,
+            Act::AwaitEnd(rank) => await_end(&run, *rank)?,
+            Act::TorchPrint => torch_print()?,
+            Act::Trace(level, words) => trace(level, words),
+            Act::Subscribe => subscribe()?,
             Act::AllReduce => drop(ctx.all_reduce(1_i64, ReduceOp::Sum)?),
             Act::Steps(steps) => {
                 for _ in 0..*steps {
@@ -103,6 +109,64 @@ fn await_ready(run: &Path, count: usize) -> io::Result<()> {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// As [`await_ready`].
+fn await_end(run: &Path, rank: usize) -> io::Result<()> {
+    let ready = run.join(format!("ready-{rank}"));
+    let pid = loop {
+        match fs::read_to_string(&ready) {
+            Ok(pid) if !pid.is_empty() => break pid,
+            _ => thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    while Path::new("/proc").join(&pid).exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn group_all_gather(ctx: &Context<Count>) -> Result<()> {
+    let group = ctx.process_group().ok_or_else(|| Error::other("there is no group"))?;
+    Ok(drop(group.all_gather(&Tensor::ones([2], (Kind::Float, Device::Cpu)))?))
+}
+
+fn group_begin(ctx: &Context<Count>) -> Result<()> {
+    let group = ctx.process_group().ok_or_else(|| Error::other("there is no group"))?;
+    let work = group.all_reduce_async(Tensor::ones([2], (Kind::Float, Device::Cpu)), ReduceOp::Sum)?;
+    // It goes on behind the loop.
+    std::mem::forget(work);
+    Ok(())
+}
+
+fn torch_print() -> Result<()> {
+    // libtorch's own stream, which it does not flush.
+    Tensor::from_slice(&[1.5, 2.5]).print();
+    // A warning of libtorch's: the result has another shape.
+    let ones = |size: i64| Tensor::ones([size], (Kind::Float, Device::Cpu));
+    let _ = ones(2).f_add_out(&ones(3), &ones(2))?;
+    Ok(())
+}
+
+fn trace(level: &str, words: &str) {
+    match level {
+        "debug" => tracing::debug!("{words}"),
+        "warn" => tracing::warn!(answer = 42, "{words}"),
+        "thread" => drop(
+            thread::spawn({
+                let words = words.to_owned();
+                move || tracing::info!("{words}")
+            })
+            .join(),
+        ),
+        _ => tracing::info!("{words}"),
+    }
+}
+
+/// As a user does who wants another format.
+fn subscribe() -> Result<()> {
+    let subscriber = tracing_subscriber::fmt().with_target(false).without_time().with_ansi(false).finish();
+    tracing::subscriber::set_global_default(subscriber).map_err(Error::other)
 }
 
 /// Named in a backtrace.
@@ -138,10 +202,11 @@ fn fit(scenario: &Scenario, name: &str) -> Result<()> {
     if let Some(timeout) = scenario.report_timeout {
         scaling = scaling.report_timeout(Duration::from_millis(timeout));
     }
-    let result = TorchTrainer::<act>::new(config)
-        .scaling(scaling)
-        .run(RunConfig::named(name).storage(&scenario.storage).progress(false))
-        .fit();
+    let mut run = RunConfig::named(name).storage(&scenario.storage).progress(scenario.progress);
+    if let Some(verbosity) = scenario.verbosity {
+        run = run.verbosity(verbosity);
+    }
+    let result = TorchTrainer::<act>::new(config).scaling(scaling).run(run).fit();
     match result {
         Ok(outcome) => {
             println!("{}", json!({ "metrics": outcome.metrics, "reports": outcome.reports }));

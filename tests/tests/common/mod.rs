@@ -68,6 +68,8 @@ impl Sandbox {
             collective_timeout_seconds: 600,
             heartbeat: None,
             report_timeout: None,
+            progress: false,
+            verbosity: None,
             again: None,
         };
         change(&mut scenario);

@@ -36,11 +36,11 @@ fn what_is_wrong_is_told() {
     let in_worker = "`train_start`, `train_end`, `epoch_start`, `epoch_end`, `step_start`, `step_end`, `before_backward`, \
                      `after_backward`, `before_optimizer_step`, `validation_start`, `validation_end`, `stop`";
     let events = format!(
-        "(there is: `report`, `run_start`, `run_end`, `checkpoint`, `exception`, `restart`, `resize`, `state`, {in_worker})"
+        "(there is: `report`, `log`, `run_start`, `run_end`, `checkpoint`, `exception`, `restart`, `resize`, `state`, {in_worker})"
     );
     let fires_in_driver = |event: &str| {
         format!(
-            "the event `{event}` fires in the driver; remove this option (in a worker there is: `report`, {in_worker})"
+            "the event `{event}` fires in the driver; remove this option (in a worker there is: `report`, `log`, {in_worker})"
         )
     };
     let begins = format!("`#[callback]` begins with an event: write `#[callback(report)]` {events}");

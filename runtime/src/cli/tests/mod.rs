@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cli, Config, RunOptions};
 use crate::error::Error;
+use crate::trainer::Verbosity;
 
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq)]
 enum Mode {
@@ -135,6 +136,13 @@ fn the_run_has_options_of_its_own() {
     assert_eq!((all.workers, all.gpu), (Some(0), Some(true)));
     assert_eq!((all.storage, all.name), (Some(PathBuf::from("/runs")), Some("first".to_owned())));
     assert_eq!(run("--gpu=false"), RunOptions { gpu: Some(false), ..RunOptions::default() });
+    let shown =
+        [("--quiet", Verbosity::Quiet), ("--verbose", Verbosity::Verbose), ("--quiet=false", Verbosity::Normal)];
+    for (line, verbosity) in shown {
+        assert_eq!(run(line), RunOptions { verbosity: Some(verbosity), ..RunOptions::default() });
+    }
+    let both = Cli::<Everything>::try_parse_from(["digits", "--epochs", "1", "--quiet", "--verbose"]).unwrap_err();
+    assert!(both.to_string().contains("cannot be used with"), "{both}");
 }
 
 #[test]
@@ -168,12 +176,14 @@ Config:
       --set <NAME=VALUE>  Set a field by its name, as its own option would (may be given several times)
 
 Run:
-      --workers <N>            Worker processes; with 0 the loop runs in this process
-      --gpu[=<true|false>]     One GPU for each worker
-      --storage <DIR>          Folder in which runs are kept
-      --name <NAME>            The run's name, which is the name of its folder
-      --resume[=<true|false>]  Go on with the run of that name; an error if there is none
-      --max-failures <N>       Start again from the latest checkpoint after a failure, at most so often"
+      --workers <N>             Worker processes; with 0 the loop runs in this process
+      --gpu[=<true|false>]      One GPU for each worker
+      --storage <DIR>           Folder in which runs are kept
+      --name <NAME>             The run's name, which is the name of its folder
+      --resume[=<true|false>]   Go on with the run of that name; an error if there is none
+      --max-failures <N>        Start again from the latest checkpoint after a failure, at most so often
+      --quiet[=<true|false>]    Show errors, warnings and the final result alone
+      --verbose[=<true|false>]  Also show states, generations and checkpoints, with times"
     );
     let long = Cli::<Everything>::try_parse_from(["digits", "--help"]).unwrap_err().to_string();
     assert!(long.starts_with("Trains a small net.\n\nOn digits, that is.\n\nUsage: digits"), "{long}");

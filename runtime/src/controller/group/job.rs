@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::channel::Start;
 use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
 use crate::launch::{Host, Spares};
 use crate::log::Console;
+use crate::tracker::Trackers;
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -22,6 +25,7 @@ pub(crate) struct Job<'a> {
     pub(crate) run: &'a Path,
     pub(crate) ledger: Ledger,
     pub(crate) console: &'a Console,
+    pub(crate) trackers: &'a Trackers,
     pub(crate) on_milestone: OnMilestone<'a>,
     /// Where the number of workers may change.
     pub(crate) elastic: Option<Elastic<'a>>,
@@ -31,6 +35,14 @@ pub(crate) struct Job<'a> {
     pub(crate) host: Option<Host>,
     /// Taken for the ranks where there are any; those of the next generation are started once the loops run.
     pub(crate) spares: &'a mut Spares,
+}
+
+impl Job<'_> {
+    /// All ranks have made a report, after so many steps.
+    pub(super) fn reported(&self, index: u64, steps: u64, reduced: &Value) {
+        self.console.report(index, reduced);
+        self.trackers.report(index, steps, reduced);
+    }
 }
 
 /// What a group comes to on its way.

@@ -14,13 +14,15 @@ use crate::controller::{
 use crate::error::{BoxError, Error, LoopError, Result, with_causes};
 use crate::launch::engine::Meeting;
 use crate::launch::{Identity, Spares};
+use crate::log;
 use crate::metric::{Metrics, Ranks};
 use crate::strategy::Strategy;
+use crate::tracker::Trackers;
 use crate::trainer::driver_events::DriverEvents;
 use crate::trainer::in_process::InProcess;
 use crate::trainer::registry::TrainLoop;
 use crate::trainer::run_state::RunState;
-use crate::trainer::{CheckpointConfig, FailureKind, RunFailure};
+use crate::trainer::{CheckpointConfig, FailureKind, RunFailure, Verbosity};
 use crate::worker::{Link, Seat, SeatParts};
 
 impl<L: TrainLoop> Session<'_, L> {
@@ -37,18 +39,33 @@ impl<L: TrainLoop> Session<'_, L> {
             begun_from: origin.checkpoint.as_ref().map(|(index, _)| *index),
         };
         let on_checkpoint: OnCheckpoint = {
-            let (events, run) = (Rc::clone(&self.events), run.clone());
-            Box::new(move |committed, reported| events.checkpoint(&run, committed, reported))
+            let (events, console, run) = (Rc::clone(&self.events), Rc::clone(&self.console), run.clone());
+            Box::new(move |committed, reported| {
+                console.detail(|| {
+                    let reports = committed.manifest.report;
+                    format!("checkpoint {} is committed, after {reports} reports", committed.index)
+                });
+                events.checkpoint(&run, committed, reported)
+            })
         };
         let ledger = Ledger::new(beginning, reports, on_checkpoint);
+        let trackers = self.trackers.get().ok_or_else(|| Error::other("the trackers have not been started"))?;
+        trackers.rewind(origin.checkpoint.as_ref().map(|(index, _)| *index), origin.reports)?;
         if origin.workers == 0 {
-            self.run_here(origin, run, ledger).map(End::Returned)
+            self.run_here(origin, run, ledger, trackers).map(End::Returned)
         } else {
-            self.run_workers(origin, run, ledger, spares)
+            self.run_workers(origin, run, ledger, trackers, spares)
         }
     }
 
-    fn run_workers(&self, origin: &Origin, run: &RunInfo, ledger: Ledger, spares: &mut Spares) -> Result<End> {
+    fn run_workers(
+        &self,
+        origin: &Origin,
+        run: &RunInfo,
+        ledger: Ledger,
+        trackers: &Trackers,
+        spares: &mut Spares,
+    ) -> Result<End> {
         let text = |path: PathBuf| {
             path.into_os_string()
                 .into_string()
@@ -90,6 +107,8 @@ impl<L: TrainLoop> Session<'_, L> {
                 reports: origin.reports,
                 every: self.trainer.checkpoint.every(),
                 when_busy: self.trainer.checkpoint.when_busy(),
+                tracked: !trackers.is_empty(),
+                verbose: self.trainer.run.shown() == Verbosity::Verbose,
             },
             start_timeout: scaling.start_within(),
             heartbeat_timeout: scaling.beats().timeout,
@@ -98,6 +117,7 @@ impl<L: TrainLoop> Session<'_, L> {
             run: self.folder.path(),
             ledger,
             console: &self.console,
+            trackers,
             on_milestone: Box::new(|milestone| self.come_to(milestone, run)),
             elastic: scaling
                 .slots_file
@@ -129,8 +149,8 @@ impl<L: TrainLoop> Session<'_, L> {
     }
 
     /// `workers(0)`: the loop runs in this process, and a report is a call.
-    fn run_here(&self, origin: &Origin, run: &RunInfo, ledger: Ledger) -> Result<Ended> {
-        let link = Rc::new(InProcess::new(ledger, Rc::clone(&self.console)));
+    fn run_here(&self, origin: &Origin, run: &RunInfo, ledger: Ledger, trackers: &Rc<Trackers>) -> Result<Ended> {
+        let link = Rc::new(InProcess::new(ledger, Rc::clone(trackers), Rc::clone(&self.console)));
         let stopped = Rc::default();
         let stood_still = Rc::default();
         let seat = Seat::new(SeatParts {
@@ -150,12 +170,13 @@ impl<L: TrainLoop> Session<'_, L> {
             every: self.trainer.checkpoint.every(),
             when_busy: self.trainer.checkpoint.when_busy(),
             stood_still: Rc::clone(&stood_still),
+            tracked: !trackers.is_empty(),
             callbacks: Callbacks::of_loop(L::NAME, MetricsType::of::<L::Metrics>()),
             stopped: Rc::clone(&stopped),
         });
         self.state(run, RunState::Running, "the loop begins", None)?;
         // Through bytes, as for a worker: what does not survive the way is found here too.
-        let result = L::call(seat);
+        let result = log::in_this_process(run.generation, || L::call(seat));
         if result.is_ok() {
             self.state(run, RunState::ShuttingDown, "the loop has returned", None)?;
         }

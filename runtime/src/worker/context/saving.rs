@@ -10,6 +10,7 @@ use crate::callback::Event;
 use crate::channel::Begun;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::log;
 use crate::state::{Reader, Saved, TrainState};
 use crate::trainer::{Beside, Every};
 use crate::worker::activity::{self, Collective};
@@ -38,6 +39,7 @@ impl<M> Context<M> {
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where its manifest cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>> {
+        log::settle();
         self.beside().checkpoint()
     }
 
@@ -66,6 +68,7 @@ impl<M> Context<M> {
     /// [`Error::Stopped`](crate::Error::Stopped) where the run is to stop: it is saved, and the loop passes the error on.
     /// Otherwise those of a collective, and of [`report_with`](Self::report_with).
     pub fn step<S: TrainState>(&mut self, state: &S) -> Result<()> {
+        log::settle();
         self.announce_stops()?;
         self.poll_save()?;
         self.steps.set(self.steps.get() + 1);
@@ -89,6 +92,7 @@ impl<M> Context<M> {
         if stop || save || steps.is_some_and(|steps| self.steps.get().is_multiple_of(steps)) {
             self.save(None, state, stop)?;
         }
+        self.hooks.next_step();
         Ok(())
     }
 
@@ -140,8 +144,11 @@ impl<M> Context<M> {
         stop: bool,
     ) -> Result<()> {
         let began = Instant::now();
+        let checkpoint = self.next_checkpoint;
         let saved = self.save_now_or_later(report, source, stop);
-        self.parts.stood_still.set(self.parts.stood_still.get() + began.elapsed());
+        let stood_still = began.elapsed();
+        tracing::debug!(checkpoint, ?stood_still, saved = saved.is_ok(), "came to a checkpoint");
+        self.parts.stood_still.set(self.parts.stood_still.get() + stood_still);
         saved
     }
 
