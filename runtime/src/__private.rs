@@ -25,6 +25,8 @@ pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::cli::{Cli, Config};
+pub use crate::data::collate::{collate_field, pad_field};
+pub use crate::data::{Collate, Padded};
 pub use crate::error::{BoxError, Error};
 pub use crate::metric::field::Fields;
 pub use crate::metric::reduce::{first, last, max, mean, min, nested, sum};
