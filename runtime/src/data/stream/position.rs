@@ -76,11 +76,6 @@ impl StreamPosition {
         (self.division.world_size, self.division.lanes) == (division.world_size, division.lanes)
     }
 
-    /// How many ranks there were.
-    pub(crate) fn world_size(&self) -> usize {
-        self.division.world_size
-    }
-
     /// The place in `division` of what all ranks together, each at its place, have left.
     pub(super) fn redivided(ranks: &[Self], division: Division) -> Result<Self> {
         let Some(first) = ranks.first() else { return Err(Error::checkpoint("no rank saved a place in the stream")) };
