@@ -1,14 +1,36 @@
 /// A batch of [`Sentence`]s: each field has those of all samples.
-#[derive(::trainloop::__private::Debug)]
-#[allow(dead_code)]
-struct SentenceBatch {
+#[allow(dead_code, trivial_bounds)]
+struct SentenceBatch
+where
+    i64: ::trainloop::__private::Collate,
+{
     /// The samples' `topic`.
     topic: <i64 as ::trainloop::__private::Collate>::Batch,
     /// The samples' `tokens`.
     tokens: ::trainloop::__private::Padded,
 }
 #[automatically_derived]
-impl ::trainloop::__private::Collate for Sentence {
+#[allow(trivial_bounds)]
+impl ::trainloop::__private::Debug for SentenceBatch
+where
+    i64: ::trainloop::__private::Collate,
+{
+    fn fmt(
+        &self,
+        __f: &mut ::trainloop::__private::Formatter<'_>,
+    ) -> ::trainloop::__private::FmtResult {
+        __f.debug_struct(::trainloop::__private::stringify!(SentenceBatch))
+            .field("topic", &self.topic)
+            .field("tokens", &self.tokens)
+            .finish()
+    }
+}
+#[automatically_derived]
+#[allow(trivial_bounds)]
+impl ::trainloop::__private::Collate for Sentence
+where
+    i64: ::trainloop::__private::Collate,
+{
     type Batch = SentenceBatch;
     fn collate(
         __samples: ::trainloop::__private::Vec<Self>,

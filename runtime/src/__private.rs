@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use std::clone::Clone;
 pub use std::default::Default;
-pub use std::fmt::Debug;
+pub use std::fmt::{Debug, Formatter, Result as FmtResult};
 pub use std::marker::Copy;
 pub use std::option::Option::{self, None, Some};
 pub use std::result::Result::{self, Ok};

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Index, Path};
+use syn::{Data, DeriveInput, Ident, Index, Path};
 
 use super::{derive, respan};
 use crate::check;
@@ -35,16 +35,26 @@ fn implementation(collate: &Collate) -> TokenStream {
     let places: Vec<_> = (0..fields.len()).map(Index::from).collect();
     let declared = fields.iter().map(|field| declared(krate, field));
     let collated = fields.iter().zip(&places).map(|(field, place)| collated(krate, field, place));
+    let bounds = bounds(krate, fields);
+    let shown = fields.iter().map(|field| shown(&field.name));
     quote! {
         #[doc = #doc]
-        #[derive(#krate::__private::Debug)]
-        #[allow(dead_code)]
-        #visibility struct #batch {
+        #[allow(dead_code, trivial_bounds)]
+        #visibility struct #batch #bounds {
             #(#declared),*
         }
 
         #[automatically_derived]
-        impl #krate::__private::Collate for #sample {
+        #[allow(trivial_bounds)]
+        impl #krate::__private::Debug for #batch #bounds {
+            fn fmt(&self, __f: &mut #krate::__private::Formatter<'_>) -> #krate::__private::FmtResult {
+                __f.debug_struct(#krate::__private::stringify!(#batch)) #(#shown)* .finish()
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(trivial_bounds)]
+        impl #krate::__private::Collate for #sample #bounds {
             type Batch = #batch;
 
             fn collate(
@@ -58,6 +68,20 @@ fn implementation(collate: &Collate) -> TokenStream {
             }
         }
     }
+}
+
+/// That each field has a batch: told of one that has none once, at its type, and taken for granted everywhere else.
+fn bounds(krate: &Path, fields: &[CollateField]) -> TokenStream {
+    let bounds = fields.iter().filter(|field| field.pad.is_none()).map(|CollateField { ty, .. }| {
+        let private = respan(quote!(#krate::__private), ty.span());
+        quote_spanned!(ty.span()=> #ty: #private::Collate)
+    });
+    quote!(where #(#bounds),*)
+}
+
+fn shown(name: &Ident) -> TokenStream {
+    let text = name.unraw().to_string();
+    quote!(.field(#text, &self.#name))
 }
 
 /// A field of the batch, marked at the sample's field's type where that has no batch.
