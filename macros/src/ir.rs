@@ -351,6 +351,23 @@ pub(crate) enum Absent {
     Set(Box<Expr>),
 }
 
+/// A struct that derives `Collate`.
+pub(crate) struct Collate {
+    pub(crate) krate: Path,
+    pub(crate) input: syn::DeriveInput,
+    /// The batch's.
+    pub(crate) name: Ident,
+    pub(crate) fields: Vec<CollateField>,
+}
+
+pub(crate) struct CollateField {
+    pub(crate) name: Ident,
+    pub(crate) visibility: Visibility,
+    pub(crate) ty: Type,
+    /// What fills the places behind a sequence's end.
+    pub(crate) pad: Option<Expr>,
+}
+
 /// A struct that derives `Config`.
 pub(crate) struct Config {
     pub(crate) krate: Path,

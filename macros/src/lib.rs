@@ -215,6 +215,37 @@ pub fn derive_train_state(item: TokenStream) -> TokenStream {
     show::show("#[derive(TrainState)]", &item.clone(), expand::train_state(item)).into()
 }
 
+/// Derives `Collate`: the batch of a struct of sample fields, as a struct of batched tensors.
+///
+/// ```ignore
+/// #[derive(Collate)]
+/// pub struct Sentence {
+///     pub topic: i64,
+///     #[collate(pad = 0)]
+///     pub tokens: Vec<i64>,
+/// }
+///
+/// // This is made, with an implementation of `Collate` for `Sentence`:
+/// pub struct SentenceBatch {
+///     pub topic: Tensor,  // [samples]
+///     pub tokens: Padded, // `values` [samples, longest], `lengths` [samples]
+/// }
+/// ```
+///
+/// A field's type is one that collates itself: numbers, tensors, strings, arrays and vectors of numbers, tuples, and structs
+/// that derive it. The trait has a table of what each becomes.
+///
+/// | option | | without it |
+/// |---|---|---|
+/// | of a field: `pad = expr` | sequences (`Vec`s of numbers, or tensors `[length, …]`) of different lengths are filled up with that value | lengths must be equal |
+/// | of the struct: `name = Digits` | the batch's name | the struct's, with `Batch` behind it |
+/// | of the struct: `crate = path` | the path of `trainloop`, where it has another name | `::trainloop` |
+#[proc_macro_derive(Collate, attributes(collate))]
+pub fn derive_collate(item: TokenStream) -> TokenStream {
+    let item = TokenStream2::from(item);
+    show::show("#[derive(Collate)]", &item.clone(), expand::collate(item)).into()
+}
+
 /// Derives `Config`: a train loop's config that the command line can set, which `fn main(cli: Cli<Config>)` is given.
 ///
 /// ```ignore

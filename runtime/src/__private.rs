@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 pub use std::clone::Clone;
 pub use std::default::Default;
-pub use std::fmt::Debug;
+pub use std::fmt::{Debug, Formatter, Result as FmtResult};
 pub use std::marker::Copy;
 pub use std::option::Option::{self, None, Some};
 pub use std::result::Result::{self, Ok};
@@ -25,6 +25,8 @@ pub use crate::cli::error::Mistake;
 pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::cli::{Cli, Config};
+pub use crate::data::collate::{collate_field, pad_field};
+pub use crate::data::{Collate, Padded};
 pub use crate::error::{BoxError, Error};
 use crate::launch::{Host, Placement};
 pub use crate::metric::field::Fields;

@@ -84,6 +84,16 @@ pub enum Error {
         /// The dataset's own error.
         source: BoxError,
     },
+    /// A streamed dataset failed on one sample.
+    #[error("the dataset failed on sample {index} of shard {shard}")]
+    ShardSample {
+        /// The shard.
+        shard: usize,
+        /// The sample's number in the shard, from 0.
+        index: u64,
+        /// The dataset's own error.
+        source: BoxError,
+    },
     /// A value could not be turned into bytes, or back.
     #[error("cannot {action}: {reason}")]
     Serde {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use trainloop::data::{DataLoaderBuilder, DistributedSampler, Tail};
+use trainloop::data::{DataLoaderBuilder, DistributedSampler, Draw, Tail};
 use trainloop::prelude::*;
 
 /// Each sample is its index; one of them may fail or panic.
@@ -210,16 +210,113 @@ fn an_error_of_collate_arrives() {
     }
 }
 
-/// A dataset's panic is an error with its words and the samples that were read, in the loop's thread and in others.
+/// A dataset's panic is an error with its words and the sample's index, in the loop's thread and in others.
 #[test]
 fn a_panic_is_an_error() {
     for workers in [0, 1, 3] {
         let dataset = Indices { length: 20, panics_at: Some(9), ..Indices::default() };
         let (before, error) = until_the_error(DataLoader::builder(dataset).batch_size(4).workers(workers));
         assert_eq!(before, (0..8).collect::<Vec<_>>());
-        let text = error.to_string();
-        assert!(text.contains("sample 9 is cursed") && text.contains("[8, 9, 10, 11]"), "{text}");
+        let Error::Sample { index, source } = error else { panic!("{error}") };
+        assert_eq!(index, 9);
+        assert!(source.to_string().contains("sample 9 is cursed"), "{source}");
     }
+}
+
+/// Panics as it is read, as it is made a batch of, or with a value that panics once more where it is dropped.
+#[derive(Debug, Clone, Copy)]
+enum Panics {
+    InCollate,
+    WithABomb,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+impl Dataset for Panics {
+    type Sample = usize;
+    type Batch = Vec<usize>;
+
+    fn len(&self) -> usize {
+        20
+    }
+
+    fn get(&self, index: usize) -> Result<usize> {
+        match self {
+            Self::WithABomb if index == 9 => std::panic::panic_any(Bomb),
+            _ => Ok(index),
+        }
+    }
+
+    fn collate(&self, samples: Vec<usize>) -> Result<Vec<usize>> {
+        match self {
+            Self::InCollate => panic!("no such batch"),
+            Self::WithABomb => Ok(samples),
+        }
+    }
+}
+
+/// No panic ends a thread in silence, at which the loop would wait for a batch that never comes.
+#[test]
+fn no_panic_leaves_the_loop_waiting() {
+    for workers in [0, 1, 3] {
+        let last = |dataset| {
+            let loader = DataLoader::builder(dataset).batch_size(4).workers(workers).build().unwrap();
+            loader.epoch(0).unwrap().last().unwrap().unwrap_err()
+        };
+        let error = last(Panics::WithABomb);
+        assert!(matches!(error, Error::Sample { index: 9, .. }), "{error}");
+        let text = last(Panics::InCollate).to_string();
+        assert!(text.contains("a batch of samples [0, 1, 2, 3]: no such batch"), "{text}");
+    }
+}
+
+/// What is drawn says which sample, of which epoch, at which place; its seed depends on epoch and place alone, whoever reads.
+#[test]
+fn chance_is_a_function_of_epoch_and_place() {
+    #[derive(Clone)]
+    struct Seeds;
+
+    impl Dataset for Seeds {
+        type Sample = (Draw, u64);
+        type Batch = Vec<(Draw, u64)>;
+
+        fn len(&self) -> usize {
+            11
+        }
+
+        fn get(&self, _: usize) -> Result<(Draw, u64)> {
+            Err(Error::other("the loader draws"))
+        }
+
+        fn draw(&self, draw: Draw) -> Result<(Draw, u64)> {
+            Ok((draw, draw.seed(5)))
+        }
+
+        fn collate(&self, samples: Vec<(Draw, u64)>) -> Result<Vec<(Draw, u64)>> {
+            Ok(samples)
+        }
+    }
+
+    let drawn = |workers, epoch| -> Vec<_> {
+        let loader = DataLoader::builder(Seeds).batch_size(4).shuffle(3).workers(workers).build().unwrap();
+        read(&loader, epoch).into_iter().flat_map(Batch::into_inner).collect()
+    };
+    let alone = drawn(0, 2);
+    let order = DistributedSampler::new(11, 0, 1).unwrap().shuffle(3).indices(2).unwrap();
+    for (place, (draw, _)) in alone.iter().enumerate() {
+        assert_eq!(*draw, Draw { index: order[place], epoch: 2, place });
+    }
+    assert_eq!(drawn(3, 2), alone);
+    let mut seeds: Vec<u64> = alone.iter().chain(&drawn(0, 3)).map(|&(_, seed)| seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    assert_eq!(seeds.len(), 22, "another one for each");
 }
 
 /// Tells how many hold it, and how many samples loader threads have read.

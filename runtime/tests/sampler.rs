@@ -1,7 +1,7 @@
 //! The distributed sampler against PyTorch's own tables (`expected/sampler.py` makes them), and its exact shares.
 
 use serde_json::Value;
-use trainloop::data::{DistributedSampler, Tail};
+use trainloop::data::{BucketSampler, DistributedSampler, Tail, WeightedSampler};
 
 /// Every rank's indices of one epoch.
 fn shares(length: usize, world: usize, tail: Tail, seed: Option<u64>, epoch: u64) -> Vec<Vec<usize>> {
@@ -84,4 +84,37 @@ fn a_rank_outside_the_group_is_refused() {
         let error = DistributedSampler::new(10, rank, world).unwrap_err().to_string();
         assert!(error.contains(&format!("rank {rank} is not among {world} ranks")), "{error}");
     }
+}
+
+/// PyTorch's draws by weights (`expected/weighted.py` makes them), and the ranks' shares of them.
+#[test]
+fn every_weighted_draw_is_pytorchs() {
+    let file: Value = serde_json::from_str(include_str!("expected/weighted.json")).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 12);
+    for case in cases {
+        let number = |name: &str| case[name].as_u64().unwrap();
+        let weights: Vec<f64> = serde_json::from_value(case["weights"].clone()).unwrap();
+        let expected: Vec<usize> = serde_json::from_value(case["indices"].clone()).unwrap();
+        let samples = weights.len();
+        let weighted = WeightedSampler::new(weights, expected.len(), number("seed")).unwrap();
+        let of_rank = |rank, world| {
+            let sampler = DistributedSampler::new(samples, rank, world).unwrap().order(weighted.clone()).unwrap();
+            assert_eq!(sampler.total(), expected.len());
+            sampler.indices(number("epoch")).unwrap()
+        };
+        assert_eq!(of_rank(0, 1), expected, "{case}");
+        let second: Vec<usize> = expected.iter().copied().skip(1).step_by(3).collect();
+        assert_eq!(of_rank(1, 3), second);
+    }
+}
+
+#[test]
+fn an_order_of_other_samples_is_refused() {
+    let sampler = || DistributedSampler::new(5, 0, 1).unwrap();
+    let weighted = WeightedSampler::new([1.0; 4], 4, 0).unwrap();
+    let error = sampler().order(weighted).unwrap_err().to_string();
+    assert!(error.contains("there are 4 weights for 5 samples"), "{error}");
+    let error = sampler().order(BucketSampler::new([1; 6], 2, 0).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("there are 6 lengths for 5 samples"), "{error}");
 }

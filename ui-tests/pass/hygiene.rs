@@ -24,6 +24,10 @@ trait TrainLoop {}
 trait Metrics {}
 trait TrainState {}
 trait Config {}
+trait Collate {}
+struct Padded;
+static a: u8 = 0;
+static tokens: u8 = 0;
 const Ok: u8 = 0;
 const Err: u8 = 0;
 const Some: u8 = 0;
@@ -109,6 +113,13 @@ fn train(lent: &mut Context<Numbers>, settings: Settings, kept: &mut Kept<u64>) 
         lent.report_with(Numbers { seconds: 0.5, inner: Inner { last: kept.round } }, kept)?;
     }
     ::std::result::Result::Ok(kept.round)
+}
+
+#[derive(::trainloop::data::Collate)]
+struct Sample {
+    a: i64,
+    #[collate(pad = 0)]
+    tokens: ::std::vec::Vec<i64>,
 }
 
 #[::trainloop::callback(report, order = 2)]

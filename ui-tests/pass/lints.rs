@@ -14,6 +14,7 @@
 #![deny(variant_size_differences, clippy::all, clippy::pedantic)]
 
 use serde::{Deserialize, Serialize};
+use trainloop::data::Collate;
 use trainloop::prelude::*;
 
 /// What the loop is told.
@@ -45,6 +46,25 @@ pub struct Inner {
     /// A mean.
     #[metric(reduce = mean)]
     pub loss: f64,
+}
+
+/// What it learns from.
+#[derive(Collate, Debug)]
+pub struct Sample {
+    /// Of how many.
+    pub label: i64,
+    /// Words.
+    #[collate(pad = 0)]
+    pub tokens: Vec<i64>,
+    name: String,
+}
+
+impl Sample {
+    /// One of that name.
+    #[must_use]
+    pub const fn named(name: String) -> Self {
+        Self { label: 0, tokens: Vec::new(), name }
+    }
 }
 
 /// What it keeps.

@@ -2,6 +2,7 @@
 
 mod callback;
 mod checkpoint;
+mod collate;
 mod config;
 mod defaults;
 mod main;
@@ -14,6 +15,7 @@ use syn::{Safety, Signature};
 use crate::report::Report;
 
 pub(crate) use callback::callback;
+pub(crate) use collate::collate;
 pub(crate) use config::config;
 pub(crate) use main::main;
 pub(crate) use metrics::metrics;

@@ -1,6 +1,7 @@
 //! What the macros make: few calls into `trainloop::__private`, where the work is done in code that can be read.
 
 mod callback;
+mod collate;
 mod config;
 mod main;
 mod metrics;
@@ -14,6 +15,7 @@ use quote::{quote, quote_spanned};
 use syn::{Data, DeriveInput, Path};
 
 pub(crate) use callback::callback;
+pub(crate) use collate::collate;
 pub(crate) use config::config;
 pub(crate) use main::main;
 pub(crate) use metrics::metrics;

@@ -81,3 +81,9 @@ fn the_readmes_state() {
     let (_, structure) = item("README.md", "TrainState");
     assert_snapshot("state", super::train_state(structure), 120);
 }
+
+#[test]
+fn the_guides_collate() {
+    let (_, structure) = item("docs/guide.md", "Collate");
+    assert_snapshot("collate", super::collate(structure), 60);
+}

@@ -38,7 +38,7 @@ pub struct WorkerInfo {
 pub struct EpochInfo {
     /// Its number, as the loop gave it to the loader.
     pub epoch: u64,
-    /// How many batches it has on each rank.
+    /// How many batches it has on each rank; 0 where it is a stream, whose end shows when it comes.
     pub batches: u64,
 }
 

@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::batch::Batch;
-use super::dataset::{Dataset, fetch};
+use super::dataset::{Dataset, Draw, fetch};
 use super::loader::{OnProgress, Position};
 use super::plan::Plan;
 use crate::callback::Event;
@@ -39,7 +38,7 @@ pub(super) struct Told {
 
 /// Threads that read batches ahead. Dropping it closes the jobs' channel, at which they end by themselves.
 struct Threads<B> {
-    jobs: Sender<(u64, Vec<usize>)>,
+    jobs: Sender<(u64, Vec<Draw>)>,
     results: Receiver<(u64, Result<B>)>,
     /// The next batch to be asked for.
     asked: u64,
@@ -87,9 +86,9 @@ impl<D: Dataset> Epoch<D> {
         }
     }
 
-    fn read(&mut self, samples: &[usize]) -> Result<D::Batch> {
+    fn read(&mut self, samples: &[Draw]) -> Result<D::Batch> {
         match &mut self.threads {
-            None => guarded_fetch(&self.dataset, samples),
+            None => fetch(&self.dataset, samples),
             Some(threads) => threads.take(self.next),
         }
     }
@@ -97,7 +96,7 @@ impl<D: Dataset> Epoch<D> {
 
 impl<B: Send + 'static> Threads<B> {
     fn start<D: Dataset<Batch = B>>(dataset: &D, workers: usize) -> Result<Self> {
-        let (jobs, todo) = unbounded::<(u64, Vec<usize>)>();
+        let (jobs, todo) = unbounded::<(u64, Vec<Draw>)>();
         let (done, results) = unbounded();
         for worker in 0..workers {
             let (dataset, todo, done) = (dataset.clone(), todo.clone(), done.clone());
@@ -108,7 +107,7 @@ impl<B: Send + 'static> Threads<B> {
                 .spawn(move || {
                     let _entered = span.enter();
                     for (index, samples) in todo {
-                        if done.send((index, guarded_fetch(&dataset, &samples))).is_err() {
+                        if done.send((index, fetch(&dataset, &samples))).is_err() {
                             return;
                         }
                     }
@@ -131,14 +130,6 @@ impl<B: Send + 'static> Threads<B> {
             }
         }
     }
-}
-
-/// A dataset's panic is an error of the loop, not the silent end of a thread.
-fn guarded_fetch<D: Dataset>(dataset: &D, samples: &[usize]) -> Result<D::Batch> {
-    catch_unwind(AssertUnwindSafe(|| fetch(dataset, samples))).unwrap_or_else(|panic| {
-        let message = crate::worker::panic_message(panic.as_ref());
-        Err(Error::other(format!("the dataset panicked while reading samples {samples:?}: {message}")))
-    })
 }
 
 impl<D: Dataset> Iterator for Epoch<D> {

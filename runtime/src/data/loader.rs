@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 use super::epoch::{Epoch, Told};
+use super::order::{Fingerprint, Order};
 use super::plan::{Plan, Sizes, Window};
-use super::sampler::{DistributedSampler, Fingerprint, Tail};
+use super::sampler::{DistributedSampler, Tail};
 use crate::callback::EpochInfo;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
@@ -57,7 +58,7 @@ impl<D: Dataset> DataLoader<D> {
         DataLoaderBuilder {
             dataset,
             batch_size: 1,
-            shuffle: None,
+            order: Order::Sequential,
             tail: Tail::Exact,
             drop_last: false,
             window: 1,
@@ -98,8 +99,7 @@ impl<D: Dataset> DataLoader<D> {
         if saved.order != order {
             return Err(Error::checkpoint(format!(
                 "the place inside the epoch belongs to {} and this loader has {}, so it would mean other samples",
-                described(saved.order),
-                described(order)
+                saved.order, order
             )));
         }
         self.resume.set(Some(saved.position));
@@ -134,19 +134,12 @@ impl<D: Dataset> DataLoader<D> {
     }
 }
 
-fn described(Fingerprint { samples, seed }: Fingerprint) -> String {
-    match seed {
-        Some(seed) => format!("{samples} samples shuffled by seed {seed}"),
-        None => format!("{samples} samples in order"),
-    }
-}
-
 /// How a [`DataLoader`] is to be.
 #[derive(Debug, Clone)]
 pub struct DataLoaderBuilder<D> {
     dataset: D,
     batch_size: usize,
-    shuffle: Option<u64>,
+    order: Order,
     tail: Tail,
     drop_last: bool,
     window: usize,
@@ -165,7 +158,15 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     /// Shuffles anew for each epoch, as a function of this seed and the epoch.
     #[must_use]
     pub fn shuffle(mut self, seed: u64) -> Self {
-        self.shuffle = Some(seed);
+        self.order = Order::Shuffled { seed };
+        self
+    }
+
+    /// Another order than that of the dataset: a [`WeightedSampler`](super::WeightedSampler), a
+    /// [`BucketSampler`](super::BucketSampler).
+    #[must_use]
+    pub fn order(mut self, order: impl Into<Order>) -> Self {
+        self.order = order.into();
         self
     }
 
@@ -232,7 +233,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     /// A loader for this process alone.
     ///
     /// # Errors
-    /// [`Error::Config`] for a batch size, a window or a prefetch of 0.
+    /// [`Error::Config`] for a batch size, a window or a prefetch of 0, and for an order of another number of samples.
     pub fn build(self) -> Result<DataLoader<D>> {
         self.for_rank(0, 1, LossWeight::default(), None)
     }
@@ -257,10 +258,8 @@ impl<D: Dataset> DataLoaderBuilder<D> {
                 "a prefetch of 0 batches leaves the loader's threads nothing to do; give at least 1, or `workers(0)`",
             ));
         }
-        let mut sampler = DistributedSampler::new(self.dataset.len(), rank, world_size)?.tail(self.tail);
-        if let Some(seed) = self.shuffle {
-            sampler = sampler.shuffle(seed);
-        }
+        let sampler =
+            DistributedSampler::new(self.dataset.len(), rank, world_size)?.tail(self.tail).order(self.order)?;
         Ok(DataLoader {
             dataset: self.dataset,
             sampler,

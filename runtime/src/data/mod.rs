@@ -1,15 +1,30 @@
 //! Datasets, the distributed sampler, the loader with its threads, and readers of data files.
 
 mod batch;
+pub(crate) mod collate;
+pub mod csv;
 mod dataset;
 mod epoch;
 pub mod idx;
+mod in_memory;
 mod loader;
+mod mersenne;
+mod order;
 mod plan;
 mod sampler;
+mod stream;
+mod tensors;
 
 pub use batch::Batch;
-pub use dataset::Dataset;
+pub use collate::{Collate, Pad, Padded};
+pub use dataset::{Dataset, Draw};
 pub use epoch::Epoch;
+pub use in_memory::InMemory;
 pub use loader::{DataLoader, DataLoaderBuilder};
+pub use order::{BucketSampler, Order, WeightedSampler};
 pub use sampler::{DistributedSampler, Tail};
+pub use stream::{IterableDataset, StreamEpoch, StreamLoader, StreamLoaderBuilder};
+pub use tensors::TensorDataset;
+pub use trainloop_macros::Collate;
+
+pub(crate) use stream::{Ranks as StreamRanks, StreamPosition};

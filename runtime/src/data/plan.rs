@@ -6,10 +6,12 @@
 use std::ops::Range;
 
 use super::batch::Share;
+use super::dataset::Draw;
 use super::sampler::DistributedSampler;
 
 /// What an epoch of one rank consists of.
 pub(super) struct Plan {
+    epoch: u64,
     /// How many places of the epoch lie before it.
     begin: usize,
     /// The window that the epoch was left in, if it was inside one.
@@ -51,15 +53,8 @@ impl Plan {
         (begin, open): (usize, Option<Window>),
     ) -> crate::Result<Self> {
         let open = open.filter(|&(first, end)| first <= begin && begin < end && end <= sampler.total());
-        let mut plan = Self {
-            begin,
-            open,
-            indices: sampler.indices_from(epoch, begin)?,
-            stand_in: sampler.stand_in(epoch)?,
-            sampler,
-            sizes,
-            batches: 0,
-        };
+        let (indices, stand_in) = sampler.rest(epoch, begin)?;
+        let mut plan = Self { epoch, begin, open, indices, stand_in, sampler, sizes, batches: 0 };
         plan.batches = plan.open_batches() + plan.regular_batches();
         Ok(plan)
     }
@@ -119,12 +114,18 @@ impl Plan {
     }
 
     /// The samples of batch `index`, and how it stands to the global batch.
-    pub(super) fn batch(&self, index: u64) -> (Vec<usize>, Share) {
+    pub(super) fn batch(&self, index: u64) -> (Vec<Draw>, Share) {
         let Places { batch, window } = self.places(index);
         let before = |place: usize| self.sampler.share(place - self.begin);
-        let own = self.indices.get(before(batch.start)..before(batch.end)).unwrap_or_default();
-        // A rank with nothing takes the step all the same, with a sample that weighs nothing.
-        let samples = if own.is_empty() { self.stand_in.into_iter().collect() } else { own.to_vec() };
+        let first = before(batch.start);
+        let own = self.indices.get(first..before(batch.end)).unwrap_or_default();
+        let place = |nth: usize| self.begin + self.sampler.place(first + nth);
+        let draw = |(nth, &index)| Draw { index, epoch: self.epoch, place: place(nth) };
+        let mut samples: Vec<_> = own.iter().enumerate().map(draw).collect();
+        if own.is_empty() {
+            // A rank with nothing takes the step all the same, with a sample that weighs nothing.
+            samples.extend(self.stand_in.map(|index| Draw { index, epoch: self.epoch, place: 0 }));
+        }
         let share = Share {
             // Counted from the epoch's beginning, also where it goes on from a place inside.
             index: self.begin.div_ceil(self.global_batch()) as u64 + index,
@@ -156,7 +157,10 @@ mod tests {
         for index in 0..plans[0].batches() {
             let shares: Vec<_> = plans.iter().map(|plan| plan.batch(index)).collect();
             for (samples, share) in &shares {
-                seen.extend(&samples[..share.samples]);
+                for draw in &samples[..share.samples] {
+                    assert_eq!((draw.index, draw.epoch), (draw.place, 0), "in order, a sample's place is its index");
+                    seen.push(draw.index);
+                }
                 window += share.weight / plans.len() as f64;
                 assert_eq!(share.ends_window, shares[0].1.ends_window);
             }

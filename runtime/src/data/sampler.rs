@@ -1,7 +1,6 @@
 //! Which rank sees which sample, in what order.
 
-use serde::{Deserialize, Serialize};
-
+use super::order::{Fingerprint, Order};
 use crate::error::{Error, Result};
 
 /// What happens where the samples do not divide evenly over the ranks.
@@ -35,15 +34,8 @@ pub struct DistributedSampler {
     samples: usize,
     rank: usize,
     world_size: usize,
-    seed: Option<u64>,
+    order: Order,
     tail: Tail,
-}
-
-/// What makes an order of samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Fingerprint {
-    pub(super) samples: usize,
-    pub(super) seed: Option<u64>,
 }
 
 impl DistributedSampler {
@@ -55,14 +47,24 @@ impl DistributedSampler {
         if rank >= world_size {
             return Err(Error::config(format!("rank {rank} is not among {world_size} ranks; they count from 0")));
         }
-        Ok(Self { samples, rank, world_size, seed: None, tail: Tail::Exact })
+        Ok(Self { samples, rank, world_size, order: Order::Sequential, tail: Tail::Exact })
     }
 
     /// Shuffles anew for each epoch.
     #[must_use]
     pub fn shuffle(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+        self.order = Order::Shuffled { seed };
         self
+    }
+
+    /// Another order than that of the dataset.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it was made for another number of samples.
+    pub fn order(mut self, order: impl Into<Order>) -> Result<Self> {
+        self.order = order.into();
+        self.order.check(self.samples)?;
+        Ok(self)
     }
 
     /// What becomes of samples that do not divide evenly.
@@ -75,18 +77,24 @@ impl DistributedSampler {
     /// How many samples all ranks together see in an epoch.
     #[must_use]
     pub fn total(&self) -> usize {
+        let places = self.order.places(self.samples);
         match self.tail {
-            Tail::Exact => self.samples,
+            Tail::Exact => places,
             // There is nothing to repeat where there is nothing.
-            Tail::Pad if self.samples == 0 => 0,
-            Tail::Pad => self.samples.div_ceil(self.world_size) * self.world_size,
-            Tail::Drop => self.samples / self.world_size * self.world_size,
+            Tail::Pad if places == 0 => 0,
+            Tail::Pad => places.div_ceil(self.world_size) * self.world_size,
+            Tail::Drop => places / self.world_size * self.world_size,
         }
     }
 
     /// How many samples `rank` sees among the first `total` places.
     pub(super) fn share(&self, total: usize) -> usize {
         (total + self.world_size - 1 - self.rank) / self.world_size
+    }
+
+    /// Which place is this rank's `nth`.
+    pub(super) fn place(&self, nth: usize) -> usize {
+        self.rank + nth * self.world_size
     }
 
     pub(super) fn world_size(&self) -> usize {
@@ -98,31 +106,20 @@ impl DistributedSampler {
     /// # Errors
     /// Where libtorch cannot make the permutation.
     pub fn indices(&self, epoch: u64) -> Result<Vec<usize>> {
-        self.indices_from(epoch, 0)
+        Ok(self.rest(epoch, 0)?.0)
     }
 
-    /// This rank's part of what is left of an epoch after its first `begin` samples, whoever has seen those.
-    pub(super) fn indices_from(&self, epoch: u64, begin: usize) -> Result<Vec<usize>> {
-        let order = self.order(epoch)?;
+    /// This rank's part of what is left of an epoch after its first `begin` samples, whoever has seen those; and a sample that
+    /// any rank may use as a stand-in, the first of the epoch.
+    pub(super) fn rest(&self, epoch: u64, begin: usize) -> Result<(Vec<usize>, Option<usize>)> {
+        let order = self.order.indices(self.samples, epoch)?;
         let places = (begin + self.rank..self.total()).step_by(self.world_size);
         // Beyond the end, padding begins again from the start.
-        Ok(places.map(|place| order[place % order.len()]).collect())
-    }
-
-    /// A sample that any rank may use as a stand-in: the first of the epoch.
-    pub(super) fn stand_in(&self, epoch: u64) -> Result<Option<usize>> {
-        Ok(self.order(epoch)?.first().copied())
+        Ok((places.map(|place| order[place % order.len()]).collect(), order.first().copied()))
     }
 
     /// What makes the order: two samplers that agree in this give the same epochs.
     pub(super) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { samples: self.samples, seed: self.seed }
-    }
-
-    fn order(&self, epoch: u64) -> Result<Vec<usize>> {
-        let Some(seed) = self.seed else { return Ok((0..self.samples).collect()) };
-        let permutation = crate::c10d::aten::randperm(self.samples as i64, seed.wrapping_add(epoch))?;
-        let order = Vec::<i64>::try_from(&permutation)?;
-        Ok(order.into_iter().map(|index| index as usize).collect())
+        self.order.fingerprint(self.samples)
     }
 }

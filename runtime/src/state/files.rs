@@ -151,17 +151,7 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, reader: Re
             directory.display()
         )));
     }
-    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let file: RankFile = rmp_serde::from_slice(&bytes)
-        .map_err(|error| Error::checkpoint(format!("{} cannot be read: {error}", path.display())))?;
-    if file.format != FORMAT {
-        return Err(Error::checkpoint(format!(
-            "{} has format {}, and this version of trainloop ({}) reads format {FORMAT}",
-            path.display(),
-            file.format,
-            env!("CARGO_PKG_VERSION")
-        )));
-    }
+    let file = read_rank_file(&path)?;
     let parts = Parts {
         directory,
         rank,
@@ -186,6 +176,26 @@ pub(crate) fn restore<S: TrainState>(state: &mut S, directory: &Path, reader: Re
     let generators = GeneratorsState { cpu: file.generator, cuda: file.cuda_generator };
     Generators::of(device).load_state(&generators)?;
     Ok(file.steps)
+}
+
+fn read_rank_file(path: &Path) -> Result<RankFile> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let file: RankFile = rmp_serde::from_slice(&bytes)
+        .map_err(|error| Error::checkpoint(format!("{} cannot be read: {error}", path.display())))?;
+    if file.format == FORMAT {
+        return Ok(file);
+    }
+    Err(Error::checkpoint(format!(
+        "{} has format {}, and this version of trainloop ({}) reads format {FORMAT}",
+        path.display(),
+        file.format,
+        env!("CARGO_PKG_VERSION")
+    )))
+}
+
+/// What a rank saved beside tensors, as bytes, by place.
+pub(super) fn values_of_rank(directory: &Path, rank: usize) -> Result<BTreeMap<String, Vec<u8>>> {
+    Ok(read_rank_file(&directory.join(rank_file(rank)))?.values)
 }
 
 /// The file of tensors that are one rank's own.

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::{StateReader, StateWriter, TrainState};
 use crate::callback::{EarlyStopping, EarlyStoppingState};
-use crate::data::{DataLoader, Dataset};
+use crate::data::{DataLoader, Dataset, IterableDataset, StreamLoader, StreamPosition};
 use crate::error::{Error, Result};
 use crate::optim::buffers;
 use crate::optim::{Ema, GradScaler, GroupState, Optimizer, OptimizerState, Rule};
@@ -139,6 +139,23 @@ impl<D: Dataset> TrainState for DataLoader<D> {
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
         let position = from.value()?;
         self.resume_at(position).map_err(|error| from.error(error))
+    }
+}
+
+/// How far each rank has come in each of its shards.
+impl<D: IterableDataset> TrainState for StreamLoader<D> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        out.value(&self.position())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let own: StreamPosition = from.value()?;
+        let places = if self.is_place(&own) {
+            vec![own]
+        } else {
+            (0..from.saved_world_size()).map(|rank| from.value_of_rank(rank)).collect::<Result<_>>()?
+        };
+        self.resume_at(places).map_err(|error| from.error(error))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use tch::Tensor;
 
-use super::files::{rank_tensor_file, stem, tensor_file};
+use super::files::{rank_tensor_file, stem, tensor_file, values_of_rank};
 use super::safetensors::{self, TensorFile};
 use super::writer::{FIRST_VERSION, VARIANT, VERSION};
 use crate::channel::decode;
@@ -115,9 +115,18 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// Where there is none, or serde cannot read it as a `T`.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T> {
+        self.take(&self.place());
+        self.decoded(&self.saved.values)
+    }
+
+    /// Likewise, that of any rank that saved.
+    pub(super) fn value_of_rank<T: DeserializeOwned>(&self, rank: usize) -> Result<T> {
+        self.decoded(&values_of_rank(self.saved.directory, rank)?)
+    }
+
+    fn decoded<T: DeserializeOwned>(&self, values: &BTreeMap<String, Vec<u8>>) -> Result<T> {
         let path = self.place();
-        self.take(&path);
-        let bytes = self.saved.values.get(&path).ok_or_else(|| self.missing("value"))?;
+        let bytes = values.get(&path).ok_or_else(|| self.missing("value"))?;
         decode(bytes, "read a value of the state").map_err(|error| {
             Error::checkpoint(format!(
                 "`{path}` in {} is not a `{}`: {error}; was the field's type changed?",

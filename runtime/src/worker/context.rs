@@ -20,7 +20,9 @@ use super::seat::{Seat, SeatParts};
 use super::source::CheckpointSource;
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Report};
-use crate::data::{DataLoader, DataLoaderBuilder, Dataset};
+use crate::data::{
+    DataLoader, DataLoaderBuilder, Dataset, IterableDataset, StreamLoader, StreamLoaderBuilder, StreamRanks,
+};
 use crate::error::{BoxError, Result};
 use crate::log;
 use crate::metric::Metrics;
@@ -148,6 +150,21 @@ impl<M> Context<M> {
     pub fn prepare_data_loader<D: Dataset>(&self, builder: DataLoaderBuilder<D>) -> Result<DataLoader<D>> {
         log::settle();
         builder.for_rank(self.rank(), self.world_size(), self.weight.clone(), self.on_progress())
+    }
+
+    /// Shares a stream out over the ranks: each reads its own shards, and all take the same number of steps, for which they
+    /// ask each other before each batch. A rank's loss is weighted by its share of the batch's samples when the optimizer's
+    /// `backward` runs.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for a batch size or a prefetch of 0, and for fewer shards than ranks.
+    pub fn prepare_stream_loader<D: IterableDataset>(
+        &self,
+        builder: StreamLoaderBuilder<D>,
+    ) -> Result<StreamLoader<D>> {
+        let group = self.parts.group.clone();
+        let ranks = StreamRanks { rank: self.rank(), world_size: self.world_size(), group, device: self.parts.device };
+        builder.for_ranks(ranks, self.weight.clone())
     }
 
     /// Rank 0 speaks for all.
