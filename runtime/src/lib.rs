@@ -49,6 +49,7 @@
 //! | [`mod@callback`] | functions that run at events of a run: reports, checkpoints, failures, its start and end |
 //! | [`metric`] | what a report holds and how ranks' values become one |
 //! | [`checkpoint`] | committed checkpoints |
+//! | [`weights`] | weights of `.safetensors` and PyTorch's `.pt` files into a model, all or a part |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
 //! | [`cli`] | a config's fields as options of the command line |
 //! | [`c10d`] | libtorch's process groups and stores |
@@ -66,12 +67,14 @@ mod launch;
 mod log;
 pub mod metric;
 pub mod optim;
+mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod schedule;
 pub mod state;
 pub mod strategy;
 pub mod trainer;
+pub mod weights;
 pub mod worker;
 
 pub use cli::Config;
