@@ -42,6 +42,7 @@
 //! | [`trainer`] | [`TorchTrainer`](trainer::TorchTrainer), its configuration, and the [`Outcome`](trainer::Outcome) |
 //! | [`worker`] | the [`Context`](worker::Context) that a train loop gets |
 //! | [`strategy`] | [`Model`](strategy::Model): how parameters and gradients are spread over ranks |
+//! | [`nn`] | layers that look at all ranks: `SyncBatchNorm` |
 //! | [`optim`] | SGD, Adam, `AdamW`, `RMSprop`, Adagrad and Lion on libtorch's kernels, with state; clipping; `GradScaler` |
 //! | [`schedule`] | learning-rate schedules |
 //! | [`random`] | seeds, the generators' states, algorithms without chance |
@@ -66,6 +67,7 @@ mod error;
 mod launch;
 mod log;
 pub mod metric;
+pub mod nn;
 pub mod optim;
 mod pattern;
 pub mod prelude;
