@@ -163,13 +163,11 @@ impl SyncBatchNorm {
     }
 
     /// The running means, `[C]`: a handle.
-    #[must_use]
     pub fn running_mean(&self) -> &Tensor {
         &self.running_mean
     }
 
     /// The running variances, `[C]`: a handle.
-    #[must_use]
     pub fn running_var(&self) -> &Tensor {
         &self.running_var
     }

@@ -73,8 +73,8 @@ impl<R: Rule> Builder<R> {
         // The default group may be empty: then every parameter was chosen.
         for (group, choice) in groups.iter().skip(1).zip(&choices) {
             if group.parameters.is_empty() {
-                let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
-                let reason = choice.takes_none(&names).unwrap_or_else(|| {
+                let all: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
+                let reason = choice.takes_none(&all).unwrap_or_else(|| {
                     let reason = "it takes no parameter, or none that an earlier group has not taken";
                     format!("{reason}; the parameters are {}", list(&named))
                 });

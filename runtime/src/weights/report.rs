@@ -21,9 +21,9 @@ pub struct LoadReport {
 
 impl LoadReport {
     pub(super) fn of(named: &[Named], variables: &BTreeMap<String, Tensor>) -> Self {
-        let names: BTreeSet<&String> = named.iter().map(|named| &named.name).collect();
-        let (loaded, missing) = variables.keys().cloned().partition(|name| names.contains(name));
-        let unexpected = names.into_iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
+        let found: BTreeSet<&String> = named.iter().map(|named| &named.name).collect();
+        let (loaded, missing) = variables.keys().cloned().partition(|name| found.contains(name));
+        let unexpected = found.into_iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
         Self { loaded, missing, unexpected }
     }
 

@@ -108,8 +108,9 @@ impl Rules {
     }
 
     /// What the file's names become. A pattern that matches nothing, and two names that become one, are refused.
-    pub(super) fn apply<'n>(&self, names: impl Iterator<Item = &'n String>) -> Result<Vec<Named>, String> {
-        let mut named: Vec<_> = names.map(|name| Named { original: name.clone(), name: name.clone() }).collect();
+    pub(super) fn apply<'n>(&self, originals: impl Iterator<Item = &'n String>) -> Result<Vec<Named>, String> {
+        let mut named: Vec<_> =
+            originals.map(|original| Named { original: original.clone(), name: original.clone() }).collect();
         for rule in &self.0 {
             named = rule.apply(named)?;
         }
