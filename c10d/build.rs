@@ -10,12 +10,13 @@ mod cuda;
 mod version;
 
 /// And `nccl_half`, with the feature `nccl`.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "tensors",
     "store",
     "work",
     "process_group",
     "collectives",
+    "autograd_reduce",
     "ddp",
     "ddp_hooks",
     "ddp_join",

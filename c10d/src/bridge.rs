@@ -118,6 +118,9 @@ pub(crate) mod ffi {
         fn barrier(self: &ProcessGroup, timeout_ms: i64) -> Result<UniquePtr<Work>>;
         fn set_timeout(self: &ProcessGroup, timeout_ms: i64) -> Result<()>;
 
+        include!("autograd_reduce.h");
+        fn all_reduce_with_grad(group: &ProcessGroup, tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
+
         include!("ddp.h");
         type Reducer;
         fn new_reducer(

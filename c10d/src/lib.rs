@@ -10,6 +10,7 @@
 //! | one rank's tensor to all | [`broadcast`](ProcessGroup::broadcast) | yes |
 //! | to each rank its own | [`scatter`](ProcessGroup::scatter) | yes |
 //! | sums, means, products, extremes, bits | [`all_reduce`](ProcessGroup::all_reduce), [`all_reduce_coalesced`](ProcessGroup::all_reduce_coalesced), [`reduce`](ProcessGroup::reduce) | yes |
+//! | a sum that gradients go through | [`all_reduce_with_grad`](ProcessGroup::all_reduce_with_grad) | |
 //! | of them each rank its share | [`reduce_scatter`](ProcessGroup::reduce_scatter), [`reduce_scatter_tensor`](ProcessGroup::reduce_scatter_tensor) | yes |
 //! | all ranks' tensors to all | [`all_gather`](ProcessGroup::all_gather), [`all_gather_into_tensor`](ProcessGroup::all_gather_into_tensor), [`all_gather_uneven`](ProcessGroup::all_gather_uneven) | yes |
 //! | to one | [`gather`](ProcessGroup::gather) | yes |

@@ -9,6 +9,7 @@ use std::path::{Component, Path};
 use crate::journal::{Event, parse as parse_journal, whole_length};
 use crate::manifest::{Manifest, sealed};
 use crate::safetensors::read_header;
+use crate::state_dict::StateDict;
 
 /// A manifest is refused, or says again what it said, and names only files below its folder. Behind its own checksum, which
 /// nobody guesses, too.
@@ -64,6 +65,23 @@ pub fn safetensors(bytes: &[u8]) {
     assert_eq!(total, rest.len() as u64);
 }
 
+/// A pickle is refused, or its tensors have names of their own and lie within their storages.
+pub fn state_dict(bytes: &[u8]) {
+    let Ok(StateDict { tensors, storages }) = StateDict::read(bytes) else { return };
+    let mut names = std::collections::HashSet::new();
+    for tensor in &tensors {
+        assert!(names.insert(&tensor.name), "`{}` is there twice", tensor.name);
+        let (dtype, elements) = storages[&tensor.storage];
+        assert_eq!(tensor.dtype, dtype);
+        if tensor.shape.contains(&0) {
+            continue;
+        }
+        let steps = tensor.shape.iter().zip(&tensor.strides);
+        let last = steps.map(|(size, stride)| (size - 1) * stride).sum::<i64>() + tensor.offset;
+        assert!((0..elements).contains(&(last as u64)), "{tensor:?} of {elements}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -72,8 +90,12 @@ mod tests {
     #[test]
     fn the_corpus_holds() {
         type Target = fn(&[u8]);
-        let targets: [(&str, Target); 3] =
-            [("manifest", super::manifest), ("journal", super::journal), ("safetensors", super::safetensors)];
+        let targets: [(&str, Target); 4] = [
+            ("manifest", super::manifest),
+            ("journal", super::journal),
+            ("safetensors", super::safetensors),
+            ("state_dict", super::state_dict),
+        ];
         for (name, target) in targets {
             let folder = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
             let mut seeds = 0;

@@ -9,6 +9,7 @@
 //! - `commit`: the controller makes one checkpoint of all ranks' files;
 //! - `verify`: which checkpoints there are, and the newest whose checksums hold;
 //! - [`safetensors`]: which tensors a file of a checkpoint has, and where;
+//! - [`state_dict`]: the same of a file of PyTorch's, whose pickle is read and never run;
 //! - `ranking`: which are out of the best *k*, as a pure function;
 //! - `delete`, `sweep`: removal, and what a crash left;
 //! - `disk`: every change on the disk, past the fault points by which tests break it.
@@ -30,11 +31,13 @@ mod hashed;
 mod journal;
 mod layout;
 mod manifest;
+mod pickle;
 mod ranking;
 #[cfg_attr(not(feature = "object-store"), path = "absent.rs")]
 mod remote;
 pub mod safetensors;
 mod staging;
+pub mod state_dict;
 mod storage;
 mod sweep;
 mod verify;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::Value;
-use tch::{Device, Tensor};
+use tch::{Device, Tensor, nn};
 use trainloop_checkpoint::{MANIFEST, Manifest, verify};
 
 use crate::error::{Error, Result};
 use crate::metric::Metrics;
 use crate::state::{self, Reader, TrainState};
+use crate::strategy::Model;
+use crate::weights::Weights;
 use crate::worker::activity;
 
 /// A committed checkpoint: a directory whose files are those that its manifest lists, checksums and all.
@@ -83,10 +85,49 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Checkpoint`] where there is no such file, with the names of those that there are, or it cannot be read.
     pub fn load_safetensors(&self, name: &str) -> Result<BTreeMap<String, Tensor>> {
+        state::read_safetensors(&self.safetensors_file(name)?)
+    }
+
+    /// A net with the weights of the state's field `part`, for inference: no trainer, no worker and no optimizer is needed,
+    /// and neither is the type of the state. `build` makes the net as the loop did. Parameters and buffers have the dtypes
+    /// that were saved, whatever `build` gives them.
+    ///
+    /// ```no_run
+    /// # use tch::Tensor;
+    /// # use trainloop::prelude::*;
+    /// # fn main() -> Result<()> {
+    /// let checkpoint = trainloop::trainer::best_checkpoint("runs/digits")?;
+    /// let model = checkpoint.load_model("model", Device::cuda_if_available(), |path| {
+    ///     tch::nn::linear(path, 64, 10, Default::default())
+    /// })?;
+    /// # let images = Tensor::new();
+    /// let logits = tch::no_grad(|| model.call(|net| images.apply(net)))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where there is no such part, with the names of those that there are; [`Error::DataFile`] where
+    /// the net has other names or shapes than the one that was saved. [`Weights`] loads into a net that differs.
+    pub fn load_model<N>(
+        &self,
+        part: &str,
+        device: Device,
+        build: impl FnOnce(&nn::Path<'_>) -> N,
+    ) -> Result<Model<N>> {
+        let weights = Weights::of_checkpoint(self, part)?;
+        let mut model = Model::alone(device, build);
+        model.set_kinds(&weights.layouts());
+        weights.load(&mut model)?;
+        Ok(model)
+    }
+
+    /// The file of a part's tensors.
+    pub(crate) fn safetensors_file(&self, name: &str) -> Result<PathBuf> {
         let file = format!("{name}.safetensors");
         let files = || self.manifest.files.iter().map(|entry| entry.path.as_str());
         if files().any(|path| path == file) {
-            return state::read_safetensors(&self.directory.join(file));
+            return Ok(self.directory.join(file));
         }
         let names: Vec<_> = files().filter_map(|path| path.strip_suffix(".safetensors")).collect();
         Err(Error::checkpoint(format!(

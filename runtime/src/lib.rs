@@ -42,6 +42,7 @@
 //! | [`trainer`] | [`TorchTrainer`](trainer::TorchTrainer), its configuration, and the [`Outcome`](trainer::Outcome) |
 //! | [`worker`] | the [`Context`](worker::Context) that a train loop gets |
 //! | [`strategy`] | [`Model`](strategy::Model): how parameters and gradients are spread over ranks |
+//! | [`nn`] | layers that look at all ranks: `SyncBatchNorm` |
 //! | [`optim`] | SGD, Adam, `AdamW`, `RMSprop`, Adagrad and Lion on libtorch's kernels, with state; clipping; `GradScaler` |
 //! | [`schedule`] | learning-rate schedules |
 //! | [`random`] | seeds, the generators' states, algorithms without chance |
@@ -49,6 +50,7 @@
 //! | [`mod@callback`] | functions that run at events of a run: reports, checkpoints, failures, its start and end |
 //! | [`metric`] | what a report holds and how ranks' values become one |
 //! | [`checkpoint`] | committed checkpoints |
+//! | [`weights`] | weights of `.safetensors` and PyTorch's `.pt` files into a model, all or a part |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
 //! | [`tracker`] | CSV, JSON lines, `TensorBoard`: where metrics go besides the run's records |
 //! | [`cli`] | a config's fields as options of the command line |
@@ -66,7 +68,9 @@ mod error;
 mod launch;
 mod log;
 pub mod metric;
+pub mod nn;
 pub mod optim;
+mod pattern;
 pub mod prelude;
 pub mod random;
 pub mod schedule;
@@ -77,6 +81,7 @@ pub mod state;
 pub mod strategy;
 pub mod tracker;
 pub mod trainer;
+pub mod weights;
 pub mod worker;
 
 pub use cli::Config;

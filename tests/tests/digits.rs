@@ -2,35 +2,13 @@
 
 mod common;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 
-use common::{Ended, Running, Sandbox};
-use serde_json::Value;
+use common::{Ended, Running, Sandbox, example, workspace};
 
-/// Examples of another package have no `CARGO_BIN_EXE_…`; cargo builds it where it is not fresh, and says where it lies. With
-/// the whole workspace named, dependencies have the features that `cargo test --workspace` has built already.
-static DIGITS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let mut build = Command::new(env!("CARGO"));
-    build.current_dir(workspace()).args(["build", "--workspace", "--example", "digits"]);
-    build.args(["--message-format", "json"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let built = build.output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8(built.stdout).unwrap();
-    let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let executable = |message: Value| Some(PathBuf::from(message["executable"].as_str()?));
-    messages.filter_map(executable).find(|path| path.file_stem() == Some(OsStr::new("digits"))).unwrap()
-});
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+static DIGITS: LazyLock<PathBuf> = LazyLock::new(|| example("digits"));
 
 fn digits(sandbox: &Sandbox, arguments: &[&str]) -> Ended {
     let mut command = sandbox.command(&*DIGITS);

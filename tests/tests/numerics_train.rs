@@ -14,7 +14,7 @@ fn train(workers: usize, config: &Value) -> Ranks {
 
 /// A small problem: inputs between -1 and 1 and labels that have something to do with them.
 fn config(net: &str, samples: usize) -> Value {
-    let width = if net == "Conv" { 16 } else { 4 };
+    let width = if net.ends_with("Conv") { 16 } else { 4 };
     let mut state = 20_u64;
     let mut random = || {
         // Knuth's MMIX: https://en.wikipedia.org/wiki/Linear_congruential_generator
@@ -142,6 +142,50 @@ fn three_workers_equal_one_process() {
         let spread = assert_equals_one_process(3, &config);
         let last: Vec<_> = spread.iter().map(|rank| rank[3]["samples"].as_u64().unwrap()).collect();
         assert_eq!(last, [1, 0, 0]);
+    }
+}
+
+/// With a batch norm over all ranks' samples, running values included; with one over each rank's own it is not so. Of 37
+/// samples on three ranks the last batch has one, and two ranks have a stand-in that must not count.
+#[test]
+fn a_synchronized_batch_norm_equals_one_process() {
+    for workers in [2, 3] {
+        // The last batch has two samples at least: one alone has no variance.
+        for (net, samples) in [("SyncNorm", 38), ("SyncConv", 37)] {
+            for optimizer in [sgd(), adamw()] {
+                assert_equals_one_process(workers, &with(&config(net, samples), &optimizer));
+            }
+        }
+    }
+    let (spread, alone) = spread_and_alone(2, &config("Norm", 38));
+    let (losses, weights) = distance(&spread, &alone, alone[0].len());
+    println!("each rank's own: losses {losses:e}, weights {weights:e}");
+    assert!(losses > 1e-6 && weights > 1e-6, "losses are {losses:e} away, weights {weights:e}");
+}
+
+/// Two ranks with a synchronized batch norm have the losses and values of PyTorch's `BatchNorm` over the global batch.
+#[test]
+fn a_synchronized_batch_norm_is_pytorchs_over_the_global_batch() {
+    let file: Value = serde_json::from_str(include_str!("../../runtime/tests/expected/sync_batch_norm.json")).unwrap();
+    for case in file["cases"].as_array().unwrap() {
+        let changes = json!({
+            "optimizer": sgd()["optimizer"],
+            "inputs": case["inputs"],
+            "labels": case["labels"],
+            "batch_size": file["batch_size"],
+            "epochs": file["epochs"],
+            "shuffle": null,
+            "initial": case["initial"],
+        });
+        let net = case["net"].as_str().unwrap();
+        let ranks = train(file["world"].as_u64().unwrap() as usize, &with(&config(net, 1), &changes));
+        let expected = numbers(&case["losses"]);
+        assert_eq!((ranks[0].len(), expected.len()), (30, 30));
+        let losses = (0..expected.len()).map(|step| far(global_loss(&ranks, step), expected[step]));
+        let losses = losses.fold(0.0, f64::max);
+        let last = parameters_far(&ranks[1].last().unwrap()["parameters"], &case["last"]);
+        println!("{net}: losses {losses:e}, last values {last:e}");
+        assert!(losses < 1e-12 && last < 1e-12, "{net}: losses are {losses:e} away, the last values {last:e}");
     }
 }
 

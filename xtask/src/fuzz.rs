@@ -21,7 +21,8 @@ pub(crate) struct Args {
 }
 
 /// The targets, and how many inputs take each some 10 to 20 seconds.
-const TARGETS: [(&str, u64); 3] = [("manifest", 150_000), ("journal", 150_000), ("safetensors", 300_000)];
+const TARGETS: [(&str, u64); 4] =
+    [("manifest", 150_000), ("journal", 150_000), ("safetensors", 300_000), ("state_dict", 300_000)];
 
 pub(crate) fn main(args: &Args) -> Result<()> {
     let root = cargo::root()?;

@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 use super::ProcessGroup;
 use super::call::{Call, layout};
 use super::elements::{self, KNOWN_KINDS};
+use crate::bridge::ffi;
 use crate::error::Result;
 use crate::tensors;
 use crate::work::Work;
@@ -90,6 +91,33 @@ impl ProcessGroup {
         let elements = elements::dense(tensor, &call)?;
         let _ = self.start_all_reduce(call, elements.shallow_clone(), op)?.wait()?;
         elements::write_back(tensor, &elements, &call)
+    }
+
+    /// The sum of all ranks' tensors as a new one, through which a backward pass goes on: each rank's gradient of its own
+    /// tensor is the sum of all ranks' gradients of the sum. It is as if one process had added them up, and then taken the
+    /// gradient of the sum of all ranks' losses. As `torch.distributed.nn.functional.all_reduce`.
+    ///
+    /// The backward pass is a collective, too: the loss of every rank must depend on what comes out.
+    ///
+    /// ```no_run
+    /// # fn example(group: &trainloop_c10d::ProcessGroup, inputs: &tch::Tensor) -> trainloop_c10d::Result<()> {
+    /// let sum = group.all_reduce_with_grad(&inputs.sum(None))?;
+    /// sum.square().backward(); // with inputs that require a gradient
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [every collective](Self); [`Error::Argument`](crate::Error::Argument) where the values are not
+    /// floating-point. Those of the backward pass are `Tensor::f_backward`'s.
+    pub fn all_reduce_with_grad(&self, tensor: &Tensor) -> Result<Tensor> {
+        let call = self.call("all_reduce_with_grad");
+        if !tensor.is_floating_point() {
+            return call.refuse(format!("{:?} values have no gradient; use `all_reduce`", tensor.kind()));
+        }
+        ReduceOp::Sum.check(tensor, &call)?;
+        self.compare(&call, || format!("the sum of {}", layout(tensor)))?;
+        call.result(ffi::all_reduce_with_grad(&self.inner, tensors::borrow(tensor))).map(tensors::own)
     }
 
     /// [`all_reduce`](Self::all_reduce) in the background; the result comes out of [`Work::wait`].

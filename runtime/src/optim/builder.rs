@@ -64,16 +64,22 @@ impl<R: Rule> Builder<R> {
         }
         let named = parameters.named_parameters();
         check_parameters(&named).map_err(|reason| error::<R>(&reason))?;
-        let list = list(&named);
-        for (name, tensor) in named {
-            let choice = choices.iter().position(|choice| (choice.takes)(&name));
+        for (name, tensor) in &named {
+            let choice = choices.iter().position(|choice| choice.takes(name));
             let place = choice.map_or(0, |choice| choice + 1);
-            groups[place].parameters.push(Parameter { name, tensor, slots: Vec::new() });
+            let parameter = Parameter { name: name.clone(), tensor: tensor.shallow_clone(), slots: Vec::new() };
+            groups[place].parameters.push(parameter);
         }
         // The default group may be empty: then every parameter was chosen.
-        if let Some(group) = groups.iter().skip(1).find(|group| group.parameters.is_empty()) {
-            let reason = "it takes no parameter, or none that an earlier group has not taken";
-            return Err(group.error(&format!("{reason}; the parameters are {list}")));
+        for (group, choice) in groups.iter().skip(1).zip(&choices) {
+            if group.parameters.is_empty() {
+                let all: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
+                let reason = choice.takes_none(&all).unwrap_or_else(|| {
+                    let reason = "it takes no parameter, or none that an earlier group has not taken";
+                    format!("{reason}; the parameters are {}", list(&named))
+                });
+                return Err(group.error(&reason));
+            }
         }
         Ok(Optimizer {
             groups,

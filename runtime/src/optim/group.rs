@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::rule::{Batch, Options, Rule};
 use crate::error::{Error, Result};
+use crate::pattern::Pattern;
 
 /// The name of the group of all parameters that no [`ParamGroup`] takes.
 pub(super) const DEFAULT: &str = "default";
@@ -27,16 +28,60 @@ pub(super) const DEFAULT: &str = "default";
 /// ```
 pub struct ParamGroup {
     pub(super) name: String,
-    pub(super) takes: Box<dyn Fn(&str) -> bool>,
+    choice: Choice,
     lr: Option<f64>,
     weight_decay: Option<f64>,
+}
+
+/// Which parameters.
+enum Choice {
+    By(Box<dyn Fn(&str) -> bool>),
+    Matching(Pattern),
 }
 
 impl ParamGroup {
     /// The parameters for whose names `takes` is true. Names are the paths of tch, such as `block3.conv.weight`.
     #[must_use]
     pub fn new(name: impl Into<String>, takes: impl Fn(&str) -> bool + 'static) -> Self {
-        Self { name: name.into(), takes: Box::new(takes), lr: None, weight_decay: None }
+        Self { name: name.into(), choice: Choice::By(Box::new(takes)), lr: None, weight_decay: None }
+    }
+
+    /// The parameters whose names the pattern matches, which is the group's name, too. `*` is any text, dots included:
+    /// `*.bias`, `encoder.*`.
+    ///
+    /// ```no_run
+    /// # fn main() -> trainloop::Result<()> {
+    /// # let vars = tch::nn::VarStore::new(tch::Device::Cpu);
+    /// use trainloop::optim::{AdamW, ParamGroup};
+    ///
+    /// let optimizer = AdamW::builder(1e-3)
+    ///     .group(ParamGroup::matching("*.bias").weight_decay(0.0))
+    ///     .group(ParamGroup::matching("encoder.*").lr(1e-4))
+    ///     .build(&vars)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn matching(pattern: impl Into<String>) -> Self {
+        let name = pattern.into();
+        Self { choice: Choice::Matching(Pattern::new(&*name)), name, lr: None, weight_decay: None }
+    }
+
+    pub(super) fn takes(&self, name: &str) -> bool {
+        match &self.choice {
+            Choice::By(takes) => takes(name),
+            Choice::Matching(pattern) => pattern.matches(name),
+        }
+    }
+
+    /// Why it has no parameter, of these and after the groups before it.
+    pub(super) fn takes_none(&self, names: &[&str]) -> Option<String> {
+        match &self.choice {
+            Choice::Matching(pattern) if !names.iter().any(|name| pattern.matches(name)) => {
+                Some(pattern.matches_none("the parameters", names.iter().copied()))
+            }
+            _ => None,
+        }
     }
 
     /// The group's learning rate.

@@ -100,7 +100,7 @@ pub use trainloop_macros::TrainState;
 pub use value::StateValue;
 pub use writer::StateWriter;
 
-pub(crate) use safetensors::read as read_safetensors;
+pub(crate) use safetensors::{TensorFile, kind_of, read as read_safetensors};
 
 pub(crate) use files::{Prepared, Reader, Saved, prepare, restore};
 

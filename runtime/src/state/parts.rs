@@ -1,6 +1,6 @@
 //! The parts that come with trainloop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tch::{Kind, Tensor};
 
@@ -15,6 +15,8 @@ use crate::strategy::Model;
 
 /// Before a parameter's name: its gradient inside a window of accumulation, which is each rank's own.
 const GRADIENT: &str = "@gradient.";
+/// Where the names of a model's frozen parameters are saved, if it has ever been told to freeze some.
+const FROZEN: &str = "@frozen";
 
 /// Parameters and buffers by their paths, such as `conv1.weight`.
 impl<N> TrainState for Model<N> {
@@ -22,6 +24,9 @@ impl<N> TrainState for Model<N> {
         let mut variables: Vec<(String, Tensor)> = self.vars().variables().into_iter().collect();
         variables.sort_by(|(left, _), (right, _)| left.cmp(right));
         out.tensors(variables)?;
+        if let Some(frozen) = self.frozen_by_choice() {
+            out.field(FROZEN, |out| out.value(&frozen))?;
+        }
         // Rank 0's are broadcast before the next training step; until then each rank evaluates with its own.
         let mut own = if self.is_spread() { buffers(self.vars()) } else { Vec::new() };
         let gradients = self.window_gradients().into_iter();
@@ -52,6 +57,10 @@ impl<N> TrainState for Model<N> {
                     described(&variable.size(), variable.kind())
                 )));
             }
+        }
+        // Before the values: it may give every rank those of rank 0.
+        if let Some(frozen) = from.beside::<BTreeSet<String>>(FROZEN)? {
+            self.set_frozen(&frozen)?;
         }
         let own = from.rank_tensors()?;
         tch::no_grad(|| {

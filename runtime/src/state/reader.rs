@@ -103,7 +103,7 @@ impl<'a> StateReader<'a> {
     }
 
     /// What was saved beside the fields at this place, under a key that is no field's.
-    fn beside<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+    pub(super) fn beside<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         self.field(
             key,
             |from| if from.saved.values.contains_key(&from.place()) { from.value().map(Some) } else { Ok(None) },

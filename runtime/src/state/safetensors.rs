@@ -34,7 +34,8 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 }
 
 /// A file whose header has been read.
-pub(super) struct TensorFile {
+#[derive(Debug)]
+pub(crate) struct TensorFile {
     path: PathBuf,
     /// At the first tensor's values.
     file: File,
@@ -42,7 +43,7 @@ pub(super) struct TensorFile {
 }
 
 impl TensorFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let failed = || Error::io("read", path);
         let file = File::open(path).map_err(failed())?;
         let length = file.metadata().map_err(failed())?.len();
@@ -58,20 +59,38 @@ impl TensorFile {
     }
 
     /// Name, shape and dtype of each tensor.
-    pub(super) fn layouts(&self) -> BTreeMap<&str, (Vec<i64>, Kind)> {
+    pub(crate) fn layouts(&self) -> BTreeMap<&str, (Vec<i64>, Kind)> {
         self.entries.iter().map(|entry| (entry.name.as_str(), (entry.shape.clone(), kind_of(entry.dtype)))).collect()
     }
 
     /// All tensors.
     fn read(self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = BTreeMap::new();
-        for Entry { name, dtype, shape, .. } in self.entries {
+        self.read_some(|_| true, &mut |name, tensor| {
+            tensors.insert(name.to_owned(), tensor.shallow_clone());
+            Ok(())
+        })?;
+        Ok(tensors)
+    }
+
+    /// Reads the tensors whose names are `wanted`, one after the other, on the CPU.
+    pub(crate) fn read_some(
+        mut self,
+        wanted: impl Fn(&str) -> bool,
+        take: &mut dyn FnMut(&str, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        for Entry { name, dtype, shape, bytes } in self.entries {
+            if !wanted(&name) {
+                let behind = SeekFrom::Current(bytes as i64);
+                self.file.seek(behind).map_err(Error::io("read", &self.path))?;
+                continue;
+            }
             // The header was held against the file's length, so that nothing absurd is asked for.
             let tensor = Tensor::f_empty(&shape, (kind_of(dtype), Device::Cpu))?;
             fill_from(&tensor, &self.file).map_err(Error::io("read", &self.path))?;
-            tensors.insert(name, tensor);
+            take(&name, &tensor)?;
         }
-        Ok(tensors)
+        Ok(())
     }
 
     /// Reads every tensor into that of its name, which has its layout: no second copy is in memory.
@@ -87,7 +106,8 @@ impl TensorFile {
     }
 }
 
-fn kind_of(dtype: Dtype) -> Kind {
+/// What libtorch calls it.
+pub(crate) fn kind_of(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::Bool => Kind::Bool,
         Dtype::U8 => Kind::Uint8,

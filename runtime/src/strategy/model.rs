@@ -1,5 +1,7 @@
 //! A net with its parameters, prepared for the run's strategy.
 
+mod freezing;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,6 +13,7 @@ use super::outputs::Outputs;
 use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup, aten};
 use crate::error::Result;
 use crate::optim::{LossWeight, Parameters, buffers, named_trainable};
+use crate::weights::is_float;
 use crate::worker::activity::{self, Collective};
 
 /// A net `N` with its parameters, made by [`Context::prepare_model`](crate::worker::Context::prepare_model).
@@ -23,6 +26,9 @@ pub struct Model<N> {
     vars: VarStore,
     weight: LossWeight,
     group: Option<Rc<ProcessGroup>>,
+    options: DdpOptions,
+    /// Something was frozen or made trainable again, so that the state says what is frozen.
+    freezes: bool,
     /// Gradients of the last pass stay on this rank, and are part of the state until the window's end.
     in_window: Cell<bool>,
 }
@@ -65,16 +71,42 @@ impl<N> Model<N> {
         options: ModelOptions,
         build: impl FnOnce(&Path<'_>) -> N,
     ) -> Result<Self> {
+        let mut model = Self::alone(device, build);
+        set_kinds(&model.vars, |_| Some(options.kind));
+        model.weight = weight;
+        model.options = options.ddp;
+        if let Some(group) = group {
+            model.ddp = Some(model.spread(group, &named_trainable(&model.vars))?);
+            model.group = Some(Rc::clone(group));
+        }
+        Ok(model)
+    }
+
+    /// Of no run: for inference.
+    pub(crate) fn alone(device: Device, build: impl FnOnce(&Path<'_>) -> N) -> Self {
         let vars = VarStore::new(device);
         let net = build(&vars.root());
-        set_kind(&vars, options.kind);
-        let ddp = group
-            .map(|group| {
-                let buffers = buffers(&vars).into_iter().map(|(_, tensor)| tensor).collect();
-                DistributedDataParallel::new(Rc::clone(group), &named_trainable(&vars), buffers, options.ddp)
-            })
-            .transpose()?;
-        Ok(Self { ddp, net, vars, weight, group: group.cloned(), in_window: Cell::new(false) })
+        Self {
+            ddp: None,
+            net,
+            vars,
+            weight: LossWeight::default(),
+            group: None,
+            options: DdpOptions::default(),
+            freezes: false,
+            in_window: Cell::new(false),
+        }
+    }
+
+    /// Makes the ranks' variables equal, and hooks on to the gradients of these parameters.
+    fn spread(&self, group: &Rc<ProcessGroup>, trained: &[(String, Tensor)]) -> Result<DistributedDataParallel> {
+        let buffers = buffers(&self.vars).into_iter().map(|(_, tensor)| tensor).collect();
+        Ok(DistributedDataParallel::new(Rc::clone(group), trained, buffers, self.options)?)
+    }
+
+    /// Gives the floating-point variables of these names these dtypes.
+    pub(crate) fn set_kinds(&self, layouts: &BTreeMap<String, (Vec<i64>, Kind)>) {
+        set_kinds(&self.vars, |name| layouts.get(name).map(|(_, kind)| *kind));
     }
 
     /// One forward pass. What the closure returns implements [`Outputs`]; a `Result` in it is unwrapped.
@@ -139,7 +171,7 @@ impl<N> Model<N> {
 
     /// True where other ranks have replicas.
     pub(crate) fn is_spread(&self) -> bool {
-        self.ddp.is_some()
+        self.group.is_some()
     }
 
     /// Where the parameters lie.
@@ -149,10 +181,11 @@ impl<N> Model<N> {
     }
 }
 
-/// Turns floating-point variables into `kind`, in place: every handle of theirs, the net's included, sees it.
-fn set_kind(vars: &VarStore, kind: Kind) {
+/// Turns floating-point variables into others, in place: every handle of theirs, the net's included, sees it.
+fn set_kinds(vars: &VarStore, kind_of: impl Fn(&str) -> Option<Kind>) {
     let mut variables = vars.variables_.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for tensor in variables.named_variables.values_mut() {
+    for (name, tensor) in &mut variables.named_variables {
+        let Some(kind) = kind_of(name).filter(|kind| is_float(*kind)) else { continue };
         if tensor.is_floating_point() && tensor.kind() != kind {
             let converted = tch::no_grad(|| tensor.to_kind(kind));
             tensor.set_data(&converted);

@@ -25,7 +25,7 @@ pub use crate::controller::{FailureKind, RankActivity, RunFailure};
 #[doc(hidden)]
 pub use call::{Beside, init_state, run};
 pub use checkpoint_config::{CheckpointConfig, ScoreValue, WhenBusy};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, best_checkpoint};
 pub use parameters::{ContextParam, InitState, Lent, LoopReturn};
 pub use registry::TrainLoop;
 pub use removed::{AccelerateTrainer, LightningTrainer, TransformersTrainer};

@@ -57,40 +57,34 @@ struct Stored {
     best: Option<u64>,
 }
 
-impl<L: TrainLoop> Outcome<L> {
-    /// Reads the outcome of the run in a folder, or at a URL such as `s3://bucket/runs/digits`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where the folder is no run, or one of another loop, or one that has not ended well yet.
-    /// [`Error::Storage`] where object storage cannot be read.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        match storage_url(path.as_ref())? {
-            None => {
-                let path = without_scheme(path.as_ref());
-                Self::read(path, Checkpoints::in_folder(path), &path.display().to_string())
-            }
-            Some(url) => {
-                // Not where a driver works: it may be at work on this very run.
-                let folder = cache_folder(&url)?.join(".opened");
-                let run = RunStorage::open(&url, &folder, StorageOptions::default())?;
-                if !run.fetch_records()? {
-                    return Err(Error::config(format!("{url} is no run: it has no run.json")));
-                }
-                Self::read(&folder, Checkpoints::in_storage(&run), &url)
-            }
-        }
-    }
+/// A run whose records are at hand.
+struct Opened {
+    /// The folder of its records.
+    path: PathBuf,
+    checkpoints: Checkpoints,
+    /// Where it lies.
+    shown: String,
+}
 
-    /// Of the run whose records are in `path`, and which lies at `shown`.
-    fn read(path: &Path, checkpoints: Checkpoints, shown: &str) -> Result<Self> {
-        let run = Record::read(path)?;
-        if run.train_loop != L::NAME {
-            return Err(Error::config(format!(
-                "the run at {shown} is one of `{}`, not of `{}`",
-                run.train_loop,
-                L::NAME
-            )));
+impl Opened {
+    fn find(path: &Path) -> Result<Self> {
+        let Some(url) = storage_url(path)? else {
+            let path = without_scheme(path);
+            let shown = path.display().to_string();
+            return Ok(Self { path: path.to_owned(), checkpoints: Checkpoints::in_folder(path), shown });
+        };
+        // Not where a driver works: it may be at work on this very run.
+        let folder = cache_folder(&url)?.join(".opened");
+        let run = RunStorage::open(&url, &folder, StorageOptions::default())?;
+        if !run.fetch_records()? {
+            return Err(Error::config(format!("{url} is no run: it has no run.json")));
         }
+        Ok(Self { path: folder, checkpoints: Checkpoints::in_storage(&run), shown: url })
+    }
+}
+
+impl Stored {
+    fn read(path: &Path, shown: &str) -> Result<Self> {
         let file = path.join("outcome.json");
         let text = std::fs::read(&file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::config(format!(
@@ -98,12 +92,52 @@ impl<L: TrainLoop> Outcome<L> {
             )),
             _ => Error::io("read", &file)(error),
         })?;
-        let stored: Stored = serde_json::from_slice(&text)
-            .map_err(|error| Error::config(format!("{} cannot be read: {error}", file.display())))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::config(format!("{} cannot be read: {error}", file.display())))
+    }
+}
+
+/// The best checkpoint of the run in a folder, or at a URL such as `s3://bucket/runs/digits`, whatever its loop is: for a
+/// program that has the net and not the loop. Where the loop is at hand, [`Outcome::open`] has metrics and output, too.
+///
+/// It is the one that ranks first by the run's score; the newest where there is no score. See
+/// [`Checkpoint::load_model`] for what to do with it.
+///
+/// # Errors
+/// [`Error::Config`] where the folder is no run, or one that has not ended well yet. [`Error::Checkpoint`] where the run
+/// made no checkpoint, or it is damaged. [`Error::Storage`] where object storage cannot be read.
+pub fn best_checkpoint(run: impl AsRef<Path>) -> Result<Checkpoint> {
+    let Opened { path, checkpoints, shown } = Opened::find(run.as_ref())?;
+    Record::read(&path)?;
+    let Some(best) = Stored::read(&path, &shown)?.best else {
+        return Err(Error::checkpoint(format!(
+            "the run at {shown} made no checkpoint; let its loop call `ctx.report_with`"
+        )));
+    };
+    Checkpoint::from_directory(checkpoints.folder(best)?)
+}
+
+impl<L: TrainLoop> Outcome<L> {
+    /// Reads the outcome of the run in a folder, or at a URL such as `s3://bucket/runs/digits`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the folder is no run, or one of another loop, or one that has not ended well yet.
+    /// [`Error::Storage`] where object storage cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let Opened { path, checkpoints, shown } = Opened::find(path.as_ref())?;
+        let run = Record::read(&path)?;
+        if run.train_loop != L::NAME {
+            return Err(Error::config(format!(
+                "the run at {shown} is one of `{}`, not of `{}`",
+                run.train_loop,
+                L::NAME
+            )));
+        }
+        let stored = Stored::read(&path, &shown)?;
         let mut outcome = Self {
             metrics: None,
             output: L::Output::from_record(stored.output)?,
-            path: path.to_owned(),
+            path,
             checkpoints,
             reports: stored.reports,
             restarts: stored.restarts,

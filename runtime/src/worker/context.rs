@@ -26,6 +26,7 @@ use crate::data::{
 use crate::error::{BoxError, Result};
 use crate::log;
 use crate::metric::Metrics;
+use crate::nn::Replicas;
 use crate::optim::LossWeight;
 use crate::strategy::{Model, ModelOptions};
 
@@ -108,6 +109,14 @@ impl<M> Context<M> {
     #[must_use]
     pub fn process_group(&self) -> Option<&ProcessGroup> {
         self.parts.group.as_deref()
+    }
+
+    /// The ranks that train together, for layers that look at the whole global batch, such as
+    /// [`SyncBatchNorm`](crate::nn::SyncBatchNorm).
+    #[must_use]
+    pub fn replicas(&self) -> Replicas {
+        let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
+        Replicas::new(group.cloned(), self.weight.clone())
     }
 
     /// Builds a net on this worker's device and prepares it for the run's strategy: with `ddp`, every rank begins with

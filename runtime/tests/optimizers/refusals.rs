@@ -83,6 +83,20 @@ fn groups_that_cannot_be_right_are_refused() {
 }
 
 #[test]
+fn patterns_take_the_parameters_whose_names_they_match() {
+    let optimizer = Sgd::builder(0.1).group(ParamGroup::matching("body.*").lr(0.01)).build(&net()).unwrap();
+    let names = |group: usize| optimizer.groups()[group].parameter_names().collect::<Vec<_>>();
+    assert_eq!((names(0), names(1)), (vec!["late"], vec!["body.w", "body.b"]));
+    assert_eq!((optimizer.groups()[1].name(), optimizer.groups()[1].learning_rate()), ("body.*", 0.01));
+    let error = refused(Sgd::builder(0.1).group(ParamGroup::matching("boddy.*")));
+    assert!(error.contains("group `boddy.*`: `boddy.*` matches no name of the parameters"), "{error}");
+    assert!(error.contains("the nearest are `body.b`, `body.w`"), "{error}");
+    // It does match, but an earlier group has taken all of it.
+    let both = Sgd::builder(0.1).group(ParamGroup::matching("body.*")).group(ParamGroup::matching("*.w"));
+    assert!(refused(both).contains("none that an earlier group has not taken"));
+}
+
+#[test]
 fn parameters_that_cannot_be_trained_are_refused() {
     let leaf = || Tensor::zeros([4, 2], tch::kind::FLOAT_CPU).set_requires_grad(true);
     let refused = |named: Vec<(&str, Tensor)>| {

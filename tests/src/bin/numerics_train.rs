@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{self, ConvConfig, LinearConfig, Path};
 use tch::{Kind, Reduction, Tensor};
 use trainloop::c10d::DdpOptions;
+use trainloop::nn::{Replicas, SyncBatchNorm};
 use trainloop::prelude::*;
 
 #[derive(Serialize, Deserialize, Debug, Clone)]
@@ -39,7 +40,9 @@ enum NetKind {
     Mlp,
     Idle,
     Norm,
+    SyncNorm,
     Conv,
+    SyncConv,
 }
 
 #[derive(Serialize, Deserialize, Debug, Clone, Copy)]
@@ -61,18 +64,20 @@ struct Step {
     parameters: BTreeMap<String, Vec<f64>>,
 }
 
-/// 4 → 8 → 3 with tanh, the same with a batch norm, or a convolution over 4 × 4 pixels and a linear layer; no dropout.
+/// 4 → 8 → 3 with tanh, the same with a batch norm of each rank's batch or of all ranks', or a convolution over 4 × 4 pixels and a linear layer; no dropout.
 #[derive(Debug)]
 enum Net {
     Mlp(nn::Linear, nn::Linear),
     /// The second layer has no part in what comes out.
     Idle(nn::Linear, nn::Linear),
     Norm(nn::Linear, nn::BatchNorm, nn::Linear),
+    SyncNorm(nn::Linear, SyncBatchNorm, nn::Linear),
     Conv(nn::Conv2D, nn::Linear),
+    SyncConv(nn::Conv2D, SyncBatchNorm, nn::Linear),
 }
 
 impl Net {
-    fn new(path: &Path<'_>, kind: NetKind) -> Self {
+    fn new(path: &Path<'_>, kind: NetKind, replicas: &Replicas) -> Self {
         let linear = LinearConfig::default();
         // The names are those of torch.nn.Sequential(Linear, [BatchNorm1d,] Tanh, Linear), and with a convolution
         // (Conv2d, Tanh, AvgPool2d, Flatten, Linear).
@@ -85,6 +90,19 @@ impl Net {
                 nn::batch_norm1d(path / "1", 8, nn::BatchNormConfig::default()),
                 nn::linear(path / "3", 8, 3, linear),
             ),
+            NetKind::SyncNorm => Self::SyncNorm(
+                nn::linear(path / "0", 4, 8, LinearConfig { bias: false, ..linear }),
+                SyncBatchNorm::new(&(path / "1"), 8, nn::BatchNormConfig::default(), replicas),
+                nn::linear(path / "3", 8, 3, linear),
+            ),
+            NetKind::SyncConv => {
+                let config = ConvConfig { padding: 1, bias: false, ..ConvConfig::default() };
+                Self::SyncConv(
+                    nn::conv2d(path / "0", 1, 4, 3, config),
+                    SyncBatchNorm::new(&(path / "1"), 4, nn::BatchNormConfig::default(), replicas),
+                    nn::linear(path / "4", 64, 3, linear),
+                )
+            }
             NetKind::Conv => {
                 let config = ConvConfig { padding: 1, ..ConvConfig::default() };
                 Self::Conv(nn::conv2d(path / "0", 1, 4, 3, config), nn::linear(path / "4", 16, 3, linear))
@@ -92,8 +110,8 @@ impl Net {
         }
     }
 
-    fn forward(&self, inputs: &Tensor) -> Tensor {
-        match self {
+    fn forward(&self, inputs: &Tensor) -> Result<Tensor> {
+        Ok(match self {
             Self::Mlp(first, second) => inputs.apply(first).tanh().apply(second),
             Self::Idle(first, second) => {
                 let hidden = inputs.apply(first);
@@ -101,13 +119,18 @@ impl Net {
                 hidden
             }
             Self::Norm(first, norm, second) => inputs.apply(first).apply_t(norm, true).tanh().apply(second),
+            Self::SyncNorm(first, norm, second) => norm.forward(&inputs.apply(first), true)?.tanh().apply(second),
+            Self::SyncConv(first, norm, second) => {
+                let images = inputs.view([-1, 1, 4, 4]);
+                norm.forward(&images.apply(first), true)?.tanh().flatten(1, -1).apply(second)
+            }
             Self::Conv(first, second) => {
                 let images = inputs.view([-1, 1, 4, 4]);
                 // Not `avg_pool2d_default`, which adds up and does not divide.
                 let pooled = images.apply(first).tanh().avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
                 pooled.flatten(1, -1).apply(second)
             }
-        }
+        })
     }
 }
 
@@ -170,7 +193,9 @@ fn train(ctx: &mut Context<Step>, config: Config) -> Result<()> {
         ..DdpOptions::default()
     };
     let kind = if config.double { Kind::Double } else { Kind::Float };
-    let model = ctx.prepare_model_with(ModelOptions::default().kind(kind).ddp(ddp), |p| Net::new(p, config.net))?;
+    let replicas = ctx.replicas();
+    let options = ModelOptions::default().kind(kind).ddp(ddp);
+    let model = ctx.prepare_model_with(options, |path| Net::new(path, config.net, &replicas))?;
     for (name, values) in &config.initial {
         let mut variable = model.vars().variables().remove(name).ok_or_else(|| Error::other(format!("no {name}")))?;
         let values = Tensor::from_slice(values).view(variable.size().as_slice());

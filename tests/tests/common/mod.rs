@@ -276,3 +276,25 @@ pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// An example's program. Examples of another package have no `CARGO_BIN_EXE_…`; cargo builds it where it is not fresh, and says
+/// where it lies. With the whole workspace named, dependencies have the features that `cargo test --workspace` has built
+/// already.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build.current_dir(workspace()).args(["build", "--workspace", "--example", name]);
+    build.args(["--message-format", "json"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let built = build.output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let messages = String::from_utf8(built.stdout).unwrap();
+    let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let executable = |message: Value| Some(PathBuf::from(message["executable"].as_str()?));
+    messages.filter_map(executable).find(|path| path.file_stem() == Some(OsStr::new(name))).unwrap()
+}
