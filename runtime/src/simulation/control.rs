@@ -8,13 +8,15 @@ use serde_json::Value;
 use trainloop_checkpoint::{Checkpoints, Mode, Retention};
 
 use super::Plan;
+use crate::callback::RunInfo;
 use crate::channel::{Start, StoreAt};
 use crate::controller::{self, Beginning, Job, Ledger, Reduce, Reduced, Reports, record};
 use crate::error::{Error, Result};
 use crate::launch::{Identity, Spares};
 use crate::log::Console;
 use crate::metric::{Metrics, Ranks};
-use crate::trainer::{Backend, Every};
+use crate::tracker::{Given, Trackers};
+use crate::trainer::{Backend, Every, Verbosity};
 
 /// When the controller came to what.
 #[derive(Debug, Default)]
@@ -36,7 +38,15 @@ pub fn control<M: Metrics>(plan: &Plan, invite: impl FnOnce(String) -> Result<()
     let timeline = Rc::new(RefCell::new(Timeline::default()));
     let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let logs = plan.run.join("logs");
-    let console = Console::new(false, M::fields());
+    let console = Rc::new(Console::new(false, Verbosity::default(), M::fields()));
+    let info = RunInfo {
+        name: "simulated".to_owned(),
+        path: plan.run.clone(),
+        world_size: plan.ranks,
+        generation: 1,
+        restarts: 0,
+    };
+    let trackers = Trackers::start(&Given::default(), &info, &Value::Null, Rc::clone(&console))?;
     let job = Job {
         start: Start {
             identity: Identity::of_this_process()?,
@@ -60,6 +70,8 @@ pub fn control<M: Metrics>(plan: &Plan, invite: impl FnOnce(String) -> Result<()
             reports: 0,
             every: Every::default(),
             when_busy: None,
+            tracked: false,
+            verbose: false,
         },
         start_timeout: Duration::from_secs(600),
         heartbeat_timeout: Duration::from_secs(60),
@@ -68,6 +80,7 @@ pub fn control<M: Metrics>(plan: &Plan, invite: impl FnOnce(String) -> Result<()
         run: &plan.run,
         ledger: ledger::<M>(plan, &timeline)?,
         spares: &mut Spares::default(),
+        trackers: &trackers,
         console: &console,
         on_milestone: Box::new(|_| Ok(())),
         elastic: None,
