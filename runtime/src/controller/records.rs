@@ -309,6 +309,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nested_too_deep_is_an_error_on_a_small_stack() {
+        let deep = [[0x91; 2000].as_slice(), &[0xc0]].concat();
+        let error = record(&deep).unwrap_err().to_string();
+        assert!(error.contains("read the metrics of a report"), "{error}");
+        record(&[[0x91; 100].as_slice(), &[0xc0]].concat()).unwrap();
+    }
+
+    #[test]
     fn records_read_back_as_they_were() {
         #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
         enum Kind {
