@@ -6,7 +6,7 @@
 //! while the rest beat and report once a second.
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -193,7 +193,7 @@ fn start(plan: &Plan, simulators: usize, invitation: &str) -> Result<Vec<Child>>
                 invitation: invitation.to_owned(),
             };
             let arguments = ["--simulate".to_owned(), json!(simulated).to_string()];
-            Ok(Command::new(Path::new(&binary)).args(arguments).stdout(Stdio::piped()).spawn()?)
+            Ok(Command::new(&binary).args(arguments).stdout(Stdio::piped()).spawn()?)
         })
         .collect()
 }

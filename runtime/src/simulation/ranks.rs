@@ -5,7 +5,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream as StdStream};
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::net::UnixStream;
@@ -47,8 +46,8 @@ pub fn ranks<M: Metrics>(
     Ok(crowd.died)
 }
 
-/// Writes these ranks' parts of every checkpoint, and gives what each rank says of its file. Real ranks flush each of their own;
-/// here the whole disk is flushed once, so that a commit which is measured finds no more to flush than theirs.
+/// Writes these ranks' parts of every checkpoint, and gives what each rank says of its file. Real ranks flush theirs, which is
+/// no work of the controller's.
 fn stage(plan: &Plan, these: Range<usize>) -> Result<Vec<FileEntry>> {
     const PART: &[u8] = &[7; 64];
     let checkpoints = Checkpoints::in_folder(&plan.run);
@@ -64,18 +63,11 @@ fn stage(plan: &Plan, these: Range<usize>) -> Result<Vec<FileEntry>> {
         let entry = |rank| FileEntry { path: name(rank), rank, ..first.clone() };
         entries = these.clone().map(entry).collect();
     }
-    if plan.dies.is_none() {
-        flush(&plan.run)?;
-    }
     Ok(entries)
 }
 
 fn name(rank: usize) -> String {
     format!("rank-{rank}")
-}
-
-fn flush(folder: &Path) -> Result<()> {
-    Ok(rustix::fs::syncfs(std::fs::File::open(folder)?).map_err(std::io::Error::from)?)
 }
 
 struct Crowd<'a, F> {
