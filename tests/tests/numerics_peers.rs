@@ -49,6 +49,18 @@ fn sampler() {
     compare("sampler");
 }
 
+/// PyTorch's `WeightedRandomSampler` gives the draws of weighted.json.
+#[test]
+fn weighted() {
+    compare("weighted");
+}
+
+/// PyTorch's `AveragedModel` gives the averages of ema.json.
+#[test]
+fn ema() {
+    compare("ema");
+}
+
 /// PyTorch's optimizers give the steps of optimizers.json.
 #[test]
 fn optimizers() {
@@ -95,5 +107,5 @@ fn every_script_is_compared() {
     let scripts = files.filter(|path| path.extension().is_some_and(|extension| extension == "py"));
     let mut names: Vec<String> = scripts.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["clip", "ddp", "join", "optimizers", "sampler", "scaler", "schedules"]);
+    assert_eq!(names, ["clip", "ddp", "ema", "join", "optimizers", "sampler", "scaler", "schedules", "weighted"]);
 }

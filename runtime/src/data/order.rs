@@ -283,7 +283,6 @@ enum Kind {
 }
 
 impl Kind {
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_plain(&self) -> bool {
         *self == Self::Plain
     }

@@ -48,16 +48,12 @@ impl<D: IterableDataset> Lane<D> {
                 self.open = Some(opened.map_err(|error| of_sample(error.into()))?);
             }
             let next = guarded(|| self.open.as_mut().and_then(Iterator::next)).map_err(panicked)?;
-            match next.transpose().map_err(|error| of_sample(error.into()))? {
-                Some(sample) => {
-                    self.progress.seen = seen + 1;
-                    return Ok(Some(sample));
-                }
-                None => {
-                    self.open = None;
-                    self.progress = Progress { part: self.progress.part + 1, seen: 0 };
-                }
+            if let Some(sample) = next.transpose().map_err(|error| of_sample(error.into()))? {
+                self.progress.seen = seen + 1;
+                return Ok(Some(sample));
             }
+            self.open = None;
+            self.progress = Progress { part: self.progress.part + 1, seen: 0 };
         }
         Ok(None)
     }
