@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Listening;
 use super::engine::{Meeting, Placement};
@@ -20,6 +21,9 @@ pub(crate) struct Host {
 
 /// This process's host: there from the beginning of `main`, so that the other ranks wait at its sockets for `fit`.
 static HOST: Mutex<State> = Mutex::new(State::None);
+
+/// Ranks that come later than this find nobody, and give up after a while.
+const DISMISS_WITHIN: Duration = Duration::from_secs(5);
 
 enum State {
     /// No engine has started this process.
@@ -63,9 +67,20 @@ impl Host {
             }
         }
     }
-    /// After `main`: ranks that still wait are told so by the sockets' end.
+    /// After a `main` without `fit`: the others see that by the sockets' end, once they have come.
     pub(crate) fn dismiss() {
-        *state() = State::None;
+        let state = std::mem::replace(&mut *state(), State::None);
+        let State::Waiting(host) = state else { return };
+        let until = Instant::now() + DISMISS_WITHIN;
+        let mut come = 0;
+        while come + 1 < host.placement.world_size && Instant::now() < until {
+            let unix = host.listening.unix.accept().is_ok();
+            if unix || host.listening.tcp.as_ref().is_some_and(|tcp| tcp.accept().is_ok()) {
+                come += 1;
+            } else {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use super::link::{Answer, HandIn, Link};
 use crate::channel::{Begun, Stream, ToController, ToWorker, Written, read_frame, write_frame};
 use crate::error::{Error, Result};
 
+/// How long a process may take to end after its last word.
+const LEAVE: Duration = Duration::from_secs(10);
+
 /// The process at the other end of the channel.
 pub(super) enum Driver {
     /// It has started this one.
@@ -30,6 +33,8 @@ pub(super) struct ChannelLink {
     channel: Arc<Mutex<Stream>>,
     answers: Receiver<Answer>,
     stop: Arc<AtomicBool>,
+    /// The driver has this rank's last word.
+    said_all: Arc<AtomicBool>,
     /// How many reports went out: a failure says after which one it came.
     reports: Cell<u64>,
 }
@@ -40,11 +45,15 @@ impl ChannelLink {
     pub(super) fn new(channel: &Stream, driver: Driver, reports: u64, heartbeat: Duration) -> Result<Self> {
         let (sender, answers) = self::channel();
         let stop = Arc::new(AtomicBool::new(false));
+        let said_all = Arc::new(AtomicBool::new(false));
         let start = || -> std::io::Result<Stream> {
-            let (reader, stop) = (channel.try_clone()?, Arc::clone(&stop));
+            let (reader, stop, said_all) = (channel.try_clone()?, Arc::clone(&stop), Arc::clone(&said_all));
             std::thread::Builder::new().name("channel".to_owned()).spawn(move || {
                 while goes_on(&reader, &driver, &sender, &stop) {}
-                if matches!(driver, Driver::Elsewhere) {
+                if said_all.load(Ordering::Relaxed) {
+                    // It ends by itself, and with a code of its own.
+                    std::thread::sleep(LEAVE);
+                } else if matches!(driver, Driver::Elsewhere) {
                     eprintln!("error: this rank ends, as the driver has ended the group or itself; rank 0 says why");
                 }
                 // With what this worker has started, for which the kernel's signal would leave no time. Not `exit`: that
@@ -60,12 +69,13 @@ impl ChannelLink {
         activity::reports(reports);
         beat(Arc::clone(&channel), heartbeat)
             .map_err(|error| Error::channel(format!("cannot start the thread of heartbeats: {error}")))?;
-        Ok(Self { channel, answers, stop, reports: Cell::new(reports) })
+        Ok(Self { channel, answers, stop, said_all, reports: Cell::new(reports) })
     }
 
     /// The worker's last message, and what its loop did at last.
     pub(super) fn end(&self, end: &ToController) -> Result<()> {
         self.send(&ToController::Alive(activity::doing()))?;
+        self.said_all.store(true, Ordering::Relaxed);
         self.send(end)
     }
 
