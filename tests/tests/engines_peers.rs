@@ -9,6 +9,7 @@ mod engines_common;
 mod resume;
 
 use std::process::Command;
+use std::time::Duration;
 
 use common::{DEADLINE, Ended, Running, Sandbox, await_that};
 use engines_common::nodes::Nodes;
@@ -16,6 +17,9 @@ use engines_common::slurm::Slurm;
 use engines_common::{rank, under};
 use resume::{Finished, Plan, fault};
 use trainloop_tests::fault::{Act, Fault, Moment};
+
+/// torchrun's agents alone take half a minute to start on a loaded machine.
+const LIMIT: Duration = DEADLINE.saturating_mul(5);
 
 fn plan(name: &str) -> Plan {
     Plan { every: Some(2), ..Plan::new(name, 3) }
@@ -45,7 +49,7 @@ fn torchrun_on_one_machine() {
     let sandbox = Sandbox::new();
     let plan = plan("engine");
     let start = torchrun(&["--standalone", "--nproc-per-node", "3"], &rank(&sandbox, &plan, &[]));
-    plan.finished(&sandbox, Running::start(start).end()).assert_is(&whole(&sandbox), &[1]);
+    plan.finished(&sandbox, Running::start(start).end_within(LIMIT)).assert_is(&whole(&sandbox), &[1]);
     sandbox.await_no_process();
 }
 
@@ -56,7 +60,7 @@ fn torchrun_starts_all_again_after_one_was_killed() {
         let plan = plan("engine");
         let ranks = rank(&sandbox, &plan, &[fault(killed, Moment::Step(4), Act::KillWorker)]);
         let start = torchrun(&["--standalone", "--nproc-per-node", "3", "--max-restarts", "1"], &ranks);
-        let ended = Running::start(start).end();
+        let ended = Running::start(start).end_within(LIMIT);
         plan.finished(&sandbox, ended).assert_is(&whole(&sandbox), &[1, 3]);
         sandbox.await_no_process();
     }
@@ -75,8 +79,8 @@ fn torchrun_over_two_nodes() {
         Running::start(on_node(&nodes, node, &torchrun(&options, &rank(&sandbox, &plan, &[]))))
     };
     let (first, second) = (start(0, "2"), start(1, "1"));
-    plan.finished(&sandbox, first.end()).assert_is(&whole(&sandbox), &[1]);
-    let second = second.end();
+    plan.finished(&sandbox, first.end_within(LIMIT)).assert_is(&whole(&sandbox), &[1]);
+    let second = second.end_within(LIMIT);
     assert_eq!(second.code, Some(0), "{second:#?}");
     sandbox.await_no_process();
 }
@@ -106,8 +110,8 @@ fn torchrun_brings_a_job_back_that_lost_a_node() {
     drop(lost);
     let second = start(1);
     // Agents start slowly, and the job waits for the second one.
-    let finished = plan.finished(&sandbox, first.end_within(2 * DEADLINE));
-    let second = second.end();
+    let finished = plan.finished(&sandbox, first.end_within(LIMIT));
+    let second = second.end_within(LIMIT);
     assert_eq!(second.code, Some(0), "{second:#?}");
     sandbox.await_no_process();
     finished.assert_is(&plan.named("whole").finish(&sandbox, &[]), &[1, 5]);
@@ -139,7 +143,7 @@ fn open_mpi_on_one_machine() {
     let plan = plan("engine");
     let start = |faults: &[Fault]| {
         let ranks = rank(&sandbox, &plan, faults);
-        Running::start(under(mpirun, &[&OPEN_MPI[..], &["-n", "3"]].concat(), &ranks)).end()
+        Running::start(under(mpirun, &[&OPEN_MPI[..], &["-n", "3"]].concat(), &ranks)).end_within(LIMIT)
     };
     let failed = start(&[fault(1, Moment::Step(4), Act::KillWorker)]);
     assert!(failed.code != Some(0) && failed.stderr.contains("rank 1"), "{failed:#?}");
@@ -162,7 +166,7 @@ fn open_mpi_over_two_nodes() {
     let host = format!("TRAINLOOP_HOST={first}");
     let options = ["-n", "3", "--host", &hosts, "--mca", "plm_rsh_agent", &shell, "-x", &host, "-x", "TRAINLOOP_TOKEN"];
     let ranks = under(mpirun, &[&OPEN_MPI[..], &options].concat(), &rank(&sandbox, &plan, &[]));
-    let ended = Running::start(on_node(&nodes, 0, &ranks)).end();
+    let ended = Running::start(on_node(&nodes, 0, &ranks)).end_within(LIMIT);
     plan.finished(&sandbox, ended).assert_is(&whole(&sandbox), &[1]);
     sandbox.await_no_process();
 }
@@ -172,7 +176,9 @@ fn mpich_on_one_machine() {
     let Some(mpiexec) = installed(&["mpiexec.hydra", "mpiexec.mpich", "mpiexec"], "HYDRA", "mpich") else { return };
     let sandbox = Sandbox::new();
     let plan = plan("engine");
-    let start = |faults: &[Fault]| Running::start(under(mpiexec, &["-n", "3"], &rank(&sandbox, &plan, faults))).end();
+    let start = |faults: &[Fault]| {
+        Running::start(under(mpiexec, &["-n", "3"], &rank(&sandbox, &plan, faults))).end_within(LIMIT)
+    };
     let failed = start(&[fault(1, Moment::Step(4), Act::KillWorker)]);
     assert!(failed.code != Some(0), "{failed:#?}");
     sandbox.await_no_process();
@@ -186,7 +192,7 @@ fn slurm_on_one_machine() {
     let Some(slurm) = Slurm::start(&sandbox) else { return };
     let plan = plan("engine");
     let ranks = under("srun", &["-n", "3"], &rank(&sandbox, &plan, &[]));
-    plan.finished(&sandbox, Running::start(slurm.knows(ranks)).end()).assert_is(&whole(&sandbox), &[1]);
+    plan.finished(&sandbox, Running::start(slurm.knows(ranks)).end_within(LIMIT)).assert_is(&whole(&sandbox), &[1]);
 }
 
 /// A rank is killed, the script asks for its job again, and the second start goes on.
@@ -210,7 +216,7 @@ fn slurm_brings_a_job_back() {
     let mut submit = Command::new("sbatch");
     submit.args(["--ntasks=3", "--requeue"]).arg(&script).current_dir(sandbox.path());
     submit.envs(ranks.get_envs().filter_map(|(name, value)| Some((name, value?)))).env_remove("XDG_RUNTIME_DIR");
-    let submitted = Running::start(slurm.knows(submit)).end();
+    let submitted = Running::start(slurm.knows(submit)).end_within(LIMIT);
     assert_eq!(submitted.code, Some(0), "{submitted:#?}");
     await_that("the job has come to its end", || sandbox.path().join("done").exists());
     let said = |start: u32| std::fs::read_to_string(sandbox.path().join(format!("out-{start}"))).unwrap();
