@@ -4,25 +4,38 @@
 
 #[path = "numerics_common/mod.rs"]
 mod common;
+#[path = "../../runtime/tests/weights/expected.rs"]
+mod weights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-/// Runs `expected/NAME.py` in a temporary folder; gives the JSON that it makes and the one that is kept, each without its
-/// version of PyTorch.
-fn fresh_and_kept(name: &str) -> [Value; 2] {
+/// Where the scripts and what they made are kept.
+fn kept_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/expected")
+}
+
+/// Runs `expected/NAME.py` in a temporary folder.
+fn fresh(name: &str) -> TempDir {
     let python = std::env::var_os("TRAINLOOP_PEER_PYTHON")
         .expect("TRAINLOOP_PEER_PYTHON names a Python with torch; `cargo xtask test --peers` sets it");
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/expected");
+    let kept = kept_folder();
     let folder = tempfile::tempdir().unwrap();
     // A script writes beside itself.
     let script = folder.path().join(name).with_extension("py");
     std::fs::copy(kept.join(name).with_extension("py"), &script).unwrap();
     let output = Command::new(python).arg(&script).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{name}.py failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    [folder.path(), &kept].map(|folder| {
+    folder
+}
+
+/// The JSON that `expected/NAME.py` makes and the one that is kept, each without its version of PyTorch.
+fn fresh_and_kept(name: &str) -> [Value; 2] {
+    let fresh = fresh(name);
+    [fresh.path(), &kept_folder()].map(|folder| {
         let text = std::fs::read_to_string(folder.join(name).with_extension("json")).unwrap();
         let mut file: Value = serde_json::from_str(&text).unwrap();
         file.as_object_mut().unwrap().remove("torch").unwrap();
@@ -85,6 +98,56 @@ fn schedules() {
     compare("schedules");
 }
 
+/// PyTorch's averages of parameters are those of ema.json.
+#[test]
+fn ema() {
+    compare("ema");
+}
+
+/// Files that this PyTorch saves are read as it reads them itself, and they hold what the kept ones do.
+#[test]
+fn state_dict() {
+    let folder = fresh("state_dict");
+    let text = std::fs::read_to_string(folder.path().join("state_dict.json")).unwrap();
+    weights::assert_read(&folder.path().join("state_dict"), &serde_json::from_str(&text).unwrap());
+    compare("state_dict");
+}
+
+/// PyTorch's batch norm over the global batch has the losses and values of sync_batch_norm.json.
+#[test]
+fn sync_batch_norm() {
+    compare_nearly("sync_batch_norm");
+}
+
+/// PyTorch's GAN has the losses and values of gan.json.
+#[test]
+fn gan() {
+    compare_nearly("gan");
+}
+
+/// What is kept is what PyTorch gives but for the last digits, which are the processor's, too.
+fn compare_nearly(name: &str) {
+    fn assert_near(place: &str, fresh: &Value, kept: &Value) {
+        match (fresh, kept) {
+            (Value::Array(fresh), Value::Array(kept)) => {
+                assert_eq!(fresh.len(), kept.len(), "{place}");
+                fresh.iter().zip(kept).for_each(|(fresh, kept)| assert_near(place, fresh, kept));
+            }
+            (Value::Object(fresh), Value::Object(kept)) => {
+                assert_eq!(fresh.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>(), "{place}");
+                fresh.iter().for_each(|(key, fresh)| assert_near(&format!("{place}.{key}"), fresh, &kept[key]));
+            }
+            (Value::Number(fresh), Value::Number(kept)) => {
+                let far = common::far(fresh.as_f64().unwrap(), kept.as_f64().unwrap());
+                assert!(far < 1e-12, "{place}: {fresh} is not {kept}");
+            }
+            _ => assert_eq!(fresh, kept, "{place}"),
+        }
+    }
+    let [fresh, kept] = fresh_and_kept(name);
+    assert_near(name, &fresh, &kept);
+}
+
 /// PyTorch's `DistributedDataParallel` and ours, each over two processes: the same losses step by step. What is kept has the
 /// same nets, data and cases.
 #[test]
@@ -107,5 +170,19 @@ fn every_script_is_compared() {
     let scripts = files.filter(|path| path.extension().is_some_and(|extension| extension == "py"));
     let mut names: Vec<String> = scripts.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     names.sort();
-    assert_eq!(names, ["clip", "ddp", "ema", "join", "optimizers", "sampler", "scaler", "schedules", "weighted"]);
+    let compared = [
+        "clip",
+        "ddp",
+        "ema",
+        "gan",
+        "join",
+        "optimizers",
+        "sampler",
+        "scaler",
+        "schedules",
+        "state_dict",
+        "sync_batch_norm",
+        "weighted",
+    ];
+    assert_eq!(names, compared);
 }

@@ -312,7 +312,7 @@ mod tests {
     fn what_is_nested_too_deep_is_an_error_on_a_small_stack() {
         let deep = [[0x91; 2000].as_slice(), &[0xc0]].concat();
         let error = record(&deep).unwrap_err().to_string();
-        assert!(error.contains("read the metrics of a report"), "{error}");
+        assert!(error.contains("read what a worker encoded"), "{error}");
         record(&[[0x91; 100].as_slice(), &[0xc0]].concat()).unwrap();
     }
 
