@@ -8,7 +8,7 @@ use trainloop_checkpoint::FileEntry;
 use super::Token;
 use crate::launch::Identity;
 use crate::trainer::{Backend, Every, WhenBusy};
-use crate::worker::Doing;
+use crate::worker::{Doing, StepTimes};
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub(crate) enum ToController {
         output: Vec<u8>,
         /// How long the loop stood still for checkpoints.
         stood_still: Duration,
+        /// What its steps took their time for.
+        step_times: StepTimes,
     },
     /// The loop has ended as it was asked to, after this many steps.
     Stopped {

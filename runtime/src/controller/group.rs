@@ -22,6 +22,7 @@ use crate::channel::{Start, ToController, ToWorker, write_frame};
 use crate::error::{Error, Result};
 use crate::launch::LocalLauncher;
 use crate::log::Stream;
+use crate::worker::StepTimes;
 
 /// Starts the workers and stays with them until the last has ended.
 pub(crate) fn run(job: Job<'_>) -> Result<End> {
@@ -58,6 +59,8 @@ struct Group<'a> {
     leaving_since: Option<Instant>,
     /// How long rank 0's loop stood still for checkpoints.
     stood_still: Duration,
+    /// What rank 0's steps took their time for.
+    step_times: StepTimes,
 }
 
 impl<'a> Group<'a> {
@@ -86,6 +89,7 @@ impl<'a> Group<'a> {
             can_stop: false,
             leaving_since: None,
             stood_still: Duration::ZERO,
+            step_times: StepTimes::default(),
         };
         // Where one cannot be started, dropping the group ends the others.
         group.spawn()?;
@@ -268,9 +272,10 @@ impl<'a> Group<'a> {
                 self.check_for_the_end()?;
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
-            ToController::Finished { output, stood_still } => {
+            ToController::Finished { output, stood_still, step_times } => {
                 if rank == 0 {
                     self.stood_still = stood_still;
+                    self.step_times = step_times;
                 }
                 member.phase = Phase::Finished(output);
                 self.check_for_early_returns();

@@ -9,6 +9,7 @@ mod plan;
 mod sampler;
 
 pub use batch::Batch;
+pub(crate) use batch::GlobalBatch;
 pub use dataset::Dataset;
 pub use epoch::Epoch;
 pub use loader::{DataLoader, DataLoaderBuilder};

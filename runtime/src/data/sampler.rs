@@ -89,6 +89,11 @@ impl DistributedSampler {
         (total + self.world_size - 1 - self.rank) / self.world_size
     }
 
+    /// How many samples the dataset has.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
+    }
+
     pub(super) fn world_size(&self) -> usize {
         self.world_size
     }

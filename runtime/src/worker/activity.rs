@@ -24,11 +24,32 @@ pub enum Collective {
     Forward,
     /// A backward pass, which averages the gradients.
     Backward,
+    /// `ctx.gather`, `ctx.gather_for_metrics` or `ctx.pad_across_ranks`.
+    Gather,
+    /// `ctx.reduce`.
+    Reduce,
+    /// `ctx.broadcast_object` or `ctx.gather_object`.
+    Objects,
+    /// `ctx.main_rank_first`.
+    MainRankFirst,
+    /// `ctx.check_trigger`.
+    Trigger,
 }
 
 impl Collective {
-    const ALL: [Self; 6] =
-        [Self::Barrier, Self::AllReduce, Self::Step, Self::PrepareModel, Self::Forward, Self::Backward];
+    const ALL: [Self; 11] = [
+        Self::Barrier,
+        Self::AllReduce,
+        Self::Step,
+        Self::PrepareModel,
+        Self::Forward,
+        Self::Backward,
+        Self::Gather,
+        Self::Reduce,
+        Self::Objects,
+        Self::MainRankFirst,
+        Self::Trigger,
+    ];
 }
 
 impl std::fmt::Display for Collective {
@@ -40,6 +61,11 @@ impl std::fmt::Display for Collective {
             Self::PrepareModel => "prepare_model",
             Self::Forward => "forward pass",
             Self::Backward => "backward pass",
+            Self::Gather => "gather",
+            Self::Reduce => "reduce",
+            Self::Objects => "exchange of values",
+            Self::MainRankFirst => "main_rank_first",
+            Self::Trigger => "check_trigger",
         })
     }
 }

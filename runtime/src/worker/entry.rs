@@ -17,6 +17,7 @@ use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 use super::Link;
 use super::channel_link::ChannelLink;
 use super::seat::{Seat, SeatParts};
+use super::step_times::Stopwatch;
 use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup};
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Hello, Start, ToController, ToWorker, read_frame, write_frame};
@@ -105,6 +106,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
     note_panic_locations();
     let stopped = Rc::new(Cell::new(None));
     let stood_still = Rc::new(Cell::new(Duration::ZERO));
+    let stopwatch = Rc::new(Stopwatch::default());
     let run = || -> Result<Vec<u8>, BoxError> {
         start.identity.check(&Identity::of_this_process()?)?;
         let registration = find(&start.loop_name)?;
@@ -126,6 +128,7 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
             every: start.every,
             when_busy: start.when_busy,
             stood_still: Rc::clone(&stood_still),
+            stopwatch: Rc::clone(&stopwatch),
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
@@ -134,7 +137,9 @@ fn train(start: &Start, rank: usize, link: &Rc<ChannelLink>) -> ToController {
         (registration.run)(seat)
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(output)) => ToController::Finished { output, stood_still: stood_still.get() },
+        Ok(Ok(output)) => {
+            ToController::Finished { output, stood_still: stood_still.get(), step_times: stopwatch.times() }
+        }
         // Whatever error the loop made of `Error::Stopped` on its way out.
         Ok(Err(error)) => match stopped.get() {
             Some(steps) => ToController::Stopped { steps },

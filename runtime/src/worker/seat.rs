@@ -9,6 +9,7 @@ use tch::Device;
 use trainloop_checkpoint::Checkpoints;
 
 use super::link::Link;
+use super::step_times::Stopwatch;
 use crate::c10d::ProcessGroup;
 use crate::callback::Callbacks;
 use crate::channel::Travels;
@@ -43,6 +44,8 @@ pub(crate) struct SeatParts {
     pub(crate) when_busy: Option<WhenBusy>,
     /// How long the loop stood still for checkpoints.
     pub(crate) stood_still: Rc<Cell<Duration>>,
+    /// What the loop's steps take their time for.
+    pub(crate) stopwatch: Rc<Stopwatch>,
     pub(crate) callbacks: Callbacks,
     /// Set once the loop has been told to stop: its error is then no failure.
     pub(crate) stopped: Rc<Cell<Option<u64>>>,

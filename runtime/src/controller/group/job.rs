@@ -8,6 +8,7 @@ use crate::controller::ledger::Ledger;
 use crate::controller::slots::Elastic;
 use crate::error::Result;
 use crate::log::Console;
+use crate::worker::StepTimes;
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -58,4 +59,6 @@ pub(crate) struct Ended {
     pub(crate) rounds: u64,
     /// How long rank 0's loop stood still for checkpoints.
     pub(crate) stood_still: Duration,
+    /// What its steps took their time for.
+    pub(crate) step_times: StepTimes,
 }
