@@ -51,10 +51,12 @@
 //! | [`checkpoint`] | committed checkpoints |
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
 //! | [`cli`] | a config's fields as options of the command line |
+//! | [`accelerate`] | the names and habits of Hugging Face's Accelerate |
 //! | [`c10d`] | libtorch's process groups and stores |
 
 #[doc(hidden)]
 pub mod __private;
+pub mod accelerate;
 pub mod callback;
 mod channel;
 pub mod checkpoint;

@@ -1,6 +1,7 @@
 //! The parts that come with trainloop.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 
@@ -30,41 +31,55 @@ impl<N> TrainState for Model<N> {
     }
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
-        let variables = self.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
-        let file = from.tensor_file()?;
-        let saved = file.layouts();
-        // Everything is compared before anything is changed.
-        let missing: Vec<_> = variables.keys().map(String::as_str).filter(|name| !saved.contains_key(name)).collect();
-        let unknown: Vec<_> = saved.keys().copied().filter(|name| !variables.contains_key(*name)).collect();
-        if !missing.is_empty() || !unknown.is_empty() {
+        restore_model(self, from)
+    }
+}
+
+impl<N> TrainState for Rc<Model<N>> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        (**self).save(out)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        restore_model(self, from)
+    }
+}
+
+fn restore_model<N>(model: &Model<N>, from: &StateReader<'_>) -> Result<()> {
+    let variables = model.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
+    let file = from.tensor_file()?;
+    let saved = file.layouts();
+    // Everything is compared before anything is changed.
+    let missing: Vec<_> = variables.keys().map(String::as_str).filter(|name| !saved.contains_key(name)).collect();
+    let unknown: Vec<_> = saved.keys().copied().filter(|name| !variables.contains_key(*name)).collect();
+    if !missing.is_empty() || !unknown.is_empty() {
+        return Err(from.error(format!(
+            "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
+            list(&missing),
+            list(&unknown)
+        )));
+    }
+    for (name, variable) in &variables {
+        let (size, kind) = &saved[name.as_str()];
+        if (size, *kind) != (&variable.size(), variable.kind()) {
             return Err(from.error(format!(
-                "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
-                list(&missing),
-                list(&unknown)
+                "`{name}` is {} in the checkpoint and {} in the model",
+                described(size, *kind),
+                described(&variable.size(), variable.kind())
             )));
         }
-        for (name, variable) in &variables {
-            let (size, kind) = &saved[name.as_str()];
-            if (size, *kind) != (&variable.size(), variable.kind()) {
-                return Err(from.error(format!(
-                    "`{name}` is {} in the checkpoint and {} in the model",
-                    described(size, *kind),
-                    described(&variable.size(), variable.kind())
-                )));
+    }
+    let own = from.rank_tensors()?;
+    tch::no_grad(|| {
+        file.read_into(&variables)?;
+        for (name, mut variable) in variables {
+            if let Some(own) = own.get(&name).filter(|own| own.size() == variable.size()) {
+                variable.f_copy_(own)?;
             }
         }
-        let own = from.rank_tensors()?;
-        tch::no_grad(|| {
-            file.read_into(&variables)?;
-            for (name, mut variable) in variables {
-                if let Some(own) = own.get(&name).filter(|own| own.size() == variable.size()) {
-                    variable.f_copy_(own)?;
-                }
-            }
-            Ok::<_, Error>(())
-        })?;
-        self.set_window_gradients(&gradients(from, own)?)
-    }
+        Ok::<_, Error>(())
+    })?;
+    model.set_window_gradients(&gradients(from, own)?)
 }
 
 /// This rank's gradients of a window that was not over. Where other ranks were in it, the mean of theirs: DDP's mean over
@@ -134,6 +149,17 @@ impl TrainState for Ema {
 impl<D: Dataset> TrainState for DataLoader<D> {
     fn save(&self, out: &mut StateWriter) -> Result<()> {
         out.value(&self.position())
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let position = from.value()?;
+        self.resume_at(position).map_err(|error| from.error(error))
+    }
+}
+
+impl<D: Dataset> TrainState for Rc<DataLoader<D>> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        (**self).save(out)
     }
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
