@@ -1,7 +1,7 @@
 //! The comparisons with torch: a virtual environment in the user's cache, and the tests that ask it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::cargo;
 use crate::failure::Result;
@@ -9,6 +9,9 @@ use crate::setup::{Cache, Place, RELEASE, Slot, python3};
 
 /// What the environment takes while pip fills it: torch's own wheel brings CUDA with it.
 const ROOM: u64 = 8_000_000_000;
+
+/// The Accelerate that loops are compared with.
+const ACCELERATE: &str = "1.15.0";
 
 /// The variable in which tests and benchmarks are told of the environment's python.
 pub(crate) const PYTHON: &str = "TRAINLOOP_PEER_PYTHON";
@@ -30,7 +33,20 @@ pub(crate) fn environment() -> Result<PathBuf> {
     if !slot.is_whole() {
         fill(&slot)?;
     }
-    Ok(slot.path().join("bin/python"))
+    let python = slot.path().join("bin/python");
+    add_accelerate(&python)?;
+    Ok(python)
+}
+
+/// Adds Accelerate, which an environment made before it was compared with lacks.
+fn add_accelerate(python: &Path) -> Result<()> {
+    let code = format!("import importlib.metadata as m; assert m.version('accelerate') == '{ACCELERATE}'");
+    let there = Command::new(python).args(["-c", &code]).stderr(Stdio::null()).status();
+    if there.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let requirement = format!("accelerate=={ACCELERATE}");
+    cargo::run(Command::new(python).args(["-m", "pip", "install", "--no-cache-dir", &requirement]))
 }
 
 fn fill(slot: &Slot) -> Result<()> {
