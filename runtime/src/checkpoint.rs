@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::metric::Metrics;
 use crate::state::{self, Reader, TrainState};
 use crate::strategy::Model;
+use crate::trainer::Beside;
 use crate::weights::Weights;
 use crate::worker::activity;
 
@@ -51,6 +52,11 @@ impl Checkpoint {
     pub(crate) fn for_rank(directory: &Path, reader: Reader, steps: Rc<Cell<u64>>) -> Result<Self> {
         let manifest = Manifest::read(directory)?;
         Ok(Self { directory: directory.to_owned(), manifest, reader, steps: Some(steps) })
+    }
+
+    /// As the rank of a run reads it.
+    pub(crate) fn as_seen_by(self, beside: Beside) -> Self {
+        Self { reader: beside.reader, steps: Some(beside.steps), ..self }
     }
 
     /// Fills `state`, and puts back libtorch's random generator and, where it comes from

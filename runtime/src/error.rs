@@ -117,6 +117,16 @@ pub enum Error {
     /// The loop of a run without workers failed.
     #[error(transparent)]
     Loop(LoopError),
+    /// Another rank failed in what all ranks do together; its own error has the causes.
+    #[error("rank {rank} failed in {operation}: {message}")]
+    Peer {
+        /// The rank.
+        rank: usize,
+        /// The call, such as `main_rank_first`.
+        operation: &'static str,
+        /// That rank's words.
+        message: String,
+    },
     /// An error of the user's own.
     #[error(transparent)]
     Other(BoxError),
@@ -272,6 +282,9 @@ pub(crate) fn is_peer_failure(error: &(dyn std::error::Error + 'static)) -> bool
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<trainloop_c10d::Error>() {
             return error.is_peer_failure();
+        }
+        if matches!(error.downcast_ref::<Error>(), Some(Error::Peer { .. })) {
+            return true;
         }
         let text = error.to_string();
         // A failed all-reduce inside `backward` comes through tch as text.

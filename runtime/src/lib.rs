@@ -54,10 +54,12 @@
 //! | [`state`] | what a checkpoint holds, and how it is saved and restored |
 //! | [`tracker`] | CSV, JSON lines, `TensorBoard`: where metrics go besides the run's records |
 //! | [`cli`] | a config's fields as options of the command line |
+//! | [`accelerate`] | the names and habits of Hugging Face's Accelerate |
 //! | [`c10d`] | libtorch's process groups and stores |
 
 #[doc(hidden)]
 pub mod __private;
+pub mod accelerate;
 pub mod callback;
 mod channel;
 pub mod checkpoint;
@@ -100,3 +102,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide.md")]
 struct Guide;
+
+/// The blocks for those who come from Python compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migration.md")]
+struct Migration;

@@ -440,3 +440,19 @@ fn sizes_of_zero_are_refused() {
     let error = DataLoader::builder(indices(3)).prefetch(0).build().unwrap_err().to_string();
     assert!(error.contains("`workers(0)`"), "{error}");
 }
+
+/// The first batches are left out and not read; the rest keep their numbers.
+#[test]
+fn first_batches_are_skipped() {
+    let loader = DataLoader::builder(Indices { fails_at: Some(3), ..indices(10) }).batch_size(4).build().unwrap();
+    for (skipped, expected) in [(1, vec![4, 5, 6, 7, 8, 9]), (2, vec![8, 9]), (3, vec![])] {
+        let batches: Vec<_> = loader.skip_first_batches(0, skipped).unwrap().collect::<Result<_>>().unwrap();
+        let numbers: Vec<u64> = batches.iter().map(Batch::index).collect();
+        assert_eq!(numbers, (skipped..3).collect::<Vec<_>>());
+        assert_eq!(batches.into_iter().flat_map(Batch::into_inner).collect::<Vec<_>>(), expected);
+    }
+    let text = loader.skip_first_batches(0, 4).unwrap_err().to_string();
+    assert!(text.contains("4 batches cannot be skipped: an epoch has 3"), "{text}");
+    // The next epoch is whole again.
+    assert!(loader.epoch(1).unwrap().next().unwrap().is_err());
+}

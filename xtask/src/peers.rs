@@ -1,7 +1,7 @@
 //! The comparisons with torch: a virtual environment in the user's cache, and the tests that ask it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::cargo;
 use crate::failure::Result;
@@ -24,8 +24,8 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     )
 }
 
-/// What is in the environment besides torch, as modules that pip has under the same names.
-const PACKAGES: [&str; 3] = ["numpy", "safetensors", "tensorboard"];
+/// What is in the environment besides torch, with a version where one is compared with.
+const PACKAGES: [(&str, &str); 4] = [("numpy", ""), ("safetensors", ""), ("tensorboard", ""), ("accelerate", "1.15.0")];
 
 /// The environment's python, after making the environment if need be.
 pub(crate) fn environment() -> Result<PathBuf> {
@@ -35,16 +35,23 @@ pub(crate) fn environment() -> Result<PathBuf> {
     }
     let python = slot.path().join("bin/python");
     // One that was made when the list was shorter; torch need not come anew for that.
-    let missing = PACKAGES.iter().filter(|package| !has(&python, package)).collect::<Vec<_>>();
+    let missing = PACKAGES.iter().filter(|(name, version)| !has(&python, name, version)).map(|(name, version)| pinned(name, version));
+    let missing = missing.collect::<Vec<_>>();
     if !missing.is_empty() {
         cargo::run(Command::new(&python).args(["-m", "pip", "install", "--no-cache-dir"]).args(missing))?;
     }
     Ok(python)
 }
 
-fn has(python: &Path, package: &str) -> bool {
-    let program = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)";
-    Command::new(python).args(["-c", program, package]).status().is_ok_and(|status| status.success())
+/// What pip is asked for; any version where none is named.
+fn pinned(name: &str, version: &str) -> String {
+    if version.is_empty() { name.to_owned() } else { format!("{name}=={version}") }
+}
+
+fn has(python: &Path, name: &str, version: &str) -> bool {
+    let program = "import importlib.metadata as m, sys; v = m.version(sys.argv[1]); sys.exit(sys.argv[2] not in ('', v))";
+    let there = Command::new(python).args(["-c", program, name, version]).stderr(Stdio::null()).status();
+    there.is_ok_and(|status| status.success())
 }
 
 fn fill(slot: &Slot) -> Result<()> {
@@ -54,7 +61,7 @@ fn fill(slot: &Slot) -> Result<()> {
         cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
         let requirement = format!("torch=={}", RELEASE.version);
         let mut pip = Command::new(path.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement]).args(PACKAGES);
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement]).args(PACKAGES.map(|(name, version)| pinned(name, version)));
         cargo::run(pip.env("TMPDIR", scratch))
     })
 }

@@ -10,7 +10,7 @@ use super::Token;
 use crate::error::{Error, Result};
 use crate::launch::Identity;
 use crate::trainer::{Backend, Every, WhenBusy};
-use crate::worker::Doing;
+use crate::worker::{Doing, StepTimes};
 
 /// From a worker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub(crate) enum ToController {
         output: Vec<u8>,
         /// How long the loop stood still for checkpoints.
         stood_still: Duration,
+        /// What its steps took their time for.
+        step_times: StepTimes,
     },
     /// The loop has ended as it was asked to, after this many steps.
     Stopped {

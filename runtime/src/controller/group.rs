@@ -28,6 +28,7 @@ use crate::error::{Error, Result, with_causes};
 use crate::launch::meeting::MeetingFile;
 use crate::launch::{Ear, Host, Listening, LocalLauncher, Placement, Spares};
 use crate::log::Stream;
+use crate::worker::StepTimes;
 
 /// So many events are taken at once.
 const EVENTS: usize = 1024;
@@ -97,6 +98,8 @@ struct Group<'a> {
     leaving_since: Option<Instant>,
     /// How long rank 0's loop stood still for checkpoints.
     stood_still: Duration,
+    /// What rank 0's steps took their time for.
+    step_times: StepTimes,
 }
 
 impl<'a> Group<'a> {
@@ -136,6 +139,7 @@ impl<'a> Group<'a> {
             can_stop: false,
             leaving_since: None,
             stood_still: Duration::ZERO,
+            step_times: StepTimes::default(),
         };
         // Where one cannot be started, dropping the group ends the others.
         group.spawn()?;
@@ -386,9 +390,10 @@ impl<'a> Group<'a> {
                 self.check_for_the_end()?;
             }
             ToController::Progress { done, total } => self.job.console.progress(done, total),
-            ToController::Finished { output, stood_still } => {
+            ToController::Finished { output, stood_still, step_times } => {
                 if rank == 0 {
                     self.stood_still = stood_still;
+                    self.step_times = step_times;
                 }
                 self.enter(rank, Phase::Finished(output));
                 self.check_for_early_returns();

@@ -19,6 +19,19 @@ pub(super) struct Share {
     pub(super) weight: f64,
     pub(super) begins_window: bool,
     pub(super) ends_window: bool,
+    pub(super) global: GlobalBatch,
+}
+
+/// What all ranks' shares of a batch are together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GlobalBatch {
+    /// Of the epoch: neither stand-ins nor what was repeated to pad it.
+    pub(crate) samples: usize,
+    pub(crate) ranks: usize,
+    /// The rank that has the first of them; the next rank has the second.
+    pub(crate) first_rank: usize,
+    /// How many samples the longest share holds, padding included, and at least the stand-in.
+    pub(crate) longest: usize,
 }
 
 impl Share {
@@ -72,6 +85,10 @@ impl<B> Batch<B> {
     #[must_use]
     pub fn ends_window(&self) -> bool {
         self.share.ends_window
+    }
+
+    pub(crate) fn global(&self) -> GlobalBatch {
+        self.share.global
     }
 
     /// The dataset's own batch.

@@ -13,7 +13,7 @@ use super::plan::Plan;
 use crate::callback::Event;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
-use crate::worker::Hooks;
+use crate::worker::{Hooks, Phase};
 
 /// The batches of one epoch: an iterator over `Result<Batch<…>>`. After an error it ends.
 pub struct Epoch<D: Dataset> {
@@ -144,7 +144,8 @@ impl<D: Dataset> Iterator for Epoch<D> {
             return self.fire(Event::EpochEnd).err().map(Err);
         }
         let (samples, share) = self.plan.batch(self.next);
-        let data = match self.read(&samples) {
+        let weight = self.weight.clone();
+        let data = match weight.time(Phase::Data, || self.read(&samples)) {
             Ok(data) => data,
             Err(error) => {
                 self.ended = true;

@@ -94,7 +94,7 @@ impl<D: Dataset> DataLoader<D> {
     }
 
     /// The next `epoch` call for that place's epoch goes on from there.
-    pub(crate) fn resume_at(&mut self, saved: SavedPosition) -> Result<()> {
+    pub(crate) fn resume_at(&self, saved: SavedPosition) -> Result<()> {
         let order = self.sampler.fingerprint();
         if saved.order != order {
             return Err(Error::checkpoint(format!(
@@ -106,16 +106,61 @@ impl<D: Dataset> DataLoader<D> {
         Ok(())
     }
 
-    /// The batches of epoch `epoch`, from its beginning; after a restore, from where that epoch was left. The iterator owns what it needs: the loader, and a state that
-    /// holds it, can be lent while it runs. A batch that it has given counts as consumed.
+    /// The batches of epoch `epoch`, from its beginning; after a restore, from where that epoch was left. The iterator owns what
+    /// it needs: the loader, and a state that holds it, can be lent while it runs. A batch that it has given counts as
+    /// consumed.
     ///
     /// # Errors
     /// Where libtorch cannot make the permutation, or a thread cannot be started; those of a callback on `epoch_start`.
     pub fn epoch(&self, epoch: u64) -> Result<Epoch<D>> {
         // A place is good for one epoch, once: a loop that goes on with another begins that one from its beginning.
         let resumed = self.resume.take().filter(|position| position.epoch == epoch);
-        let Position { samples, window, .. } = resumed.unwrap_or_default();
-        self.position.set(Position { epoch, samples, window });
+        self.epoch_from(resumed.unwrap_or(Position { epoch, ..Position::default() }))
+    }
+
+    /// The batches of epoch `epoch` without its first `batches`, which are not read. As Accelerate's `skip_first_batches`.
+    ///
+    /// A run that goes on from a checkpoint has no need of it: a loader that is part of the state goes on by itself, to the
+    /// sample, also with another number of workers, and so where that checkpoint was made in an epoch begun here. This is for
+    /// a place that is known from elsewhere. Where the loader [accumulates](DataLoaderBuilder::accumulate), windows are counted
+    /// from the first batch that is given.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<D: Dataset>(loader: &DataLoader<D>) -> Result<()> {
+    /// for batch in loader.skip_first_batches(0, 100)? {
+    ///     let batch = batch?; // its `index()` is 100
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the epoch has fewer batches, or the loader was restored to a place inside this epoch: then
+    /// [`epoch`](Self::epoch) goes on from there; those of `epoch`.
+    pub fn skip_first_batches(&self, epoch: u64, batches: u64) -> Result<Epoch<D>> {
+        if batches > self.batches() {
+            return Err(Error::config(format!(
+                "{batches} batches cannot be skipped: an epoch has {} of them",
+                self.batches()
+            )));
+        }
+        if let Some(position) = self.resume.get().filter(|position| position.epoch == epoch && position.samples > 0) {
+            return Err(Error::config(format!(
+                "the loader was restored to where {} samples of epoch {epoch} were seen, and goes on from there by itself; call \
+                 `epoch({epoch})`, or leave the loader out of the state",
+                position.samples
+            )));
+        }
+        self.resume.set(None);
+        let global = self.sizes.batch * self.sampler.world_size();
+        let samples = (batches as usize).saturating_mul(global).min(self.sampler.total());
+        self.epoch_from(Position { epoch, samples, window: None })
+    }
+
+    fn epoch_from(&self, position: Position) -> Result<Epoch<D>> {
+        let Position { epoch, samples, window } = position;
+        self.position.set(position);
         let info = EpochInfo { epoch, batches: self.batches() };
         let hooks = match self.weight.hooks() {
             Some(hooks) if hooks.begin_epoch(info)? => Some(Rc::clone(hooks)),
@@ -148,6 +193,19 @@ pub struct DataLoaderBuilder<D> {
 }
 
 impl<D: Dataset> DataLoaderBuilder<D> {
+    /// The batch size is that of all ranks together.
+    pub(crate) fn split_batch(mut self, ranks: usize) -> Result<Self> {
+        if !self.batch_size.is_multiple_of(ranks) {
+            return Err(Error::config(format!(
+                "a batch of {} samples cannot be split over {ranks} ranks; make it a multiple of {ranks}, or leave out \
+                 `split_batches`",
+                self.batch_size
+            )));
+        }
+        self.batch_size /= ranks;
+        Ok(self)
+    }
+
     /// Samples in a batch of one rank.
     #[must_use]
     pub fn batch_size(mut self, batch_size: usize) -> Self {

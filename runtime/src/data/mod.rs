@@ -16,6 +16,7 @@ mod stream;
 mod tensors;
 
 pub use batch::Batch;
+pub(crate) use batch::GlobalBatch;
 pub use collate::{Collate, Pad, Padded};
 pub use dataset::{Dataset, Draw};
 pub use epoch::Epoch;

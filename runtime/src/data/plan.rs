@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::batch::Share;
+use super::batch::{GlobalBatch, Share};
 use super::dataset::Draw;
 use super::sampler::DistributedSampler;
 
@@ -113,6 +113,17 @@ impl Plan {
         (batch.end, (batch.end < window.end).then_some((window.start, window.end)))
     }
 
+    fn global(&self, batch: &Range<usize>) -> GlobalBatch {
+        let ranks = self.sampler.world_size();
+        GlobalBatch {
+            // The places beyond them repeat samples of the beginning.
+            samples: batch.end.min(self.sampler.samples()).saturating_sub(batch.start),
+            ranks,
+            first_rank: (batch.start - self.begin) % ranks,
+            longest: batch.len().div_ceil(ranks).max(1),
+        }
+    }
+
     /// The samples of batch `index`, and how it stands to the global batch.
     pub(super) fn batch(&self, index: u64) -> (Vec<Draw>, Share) {
         let Places { batch, window } = self.places(index);
@@ -133,6 +144,7 @@ impl Plan {
             weight: (own.len() * self.sampler.world_size()) as f64 / window.len() as f64,
             begins_window: batch.start == window.start,
             ends_window: batch.end == window.end,
+            global: self.global(&batch),
         };
         (samples, share)
     }
@@ -205,6 +217,25 @@ mod tests {
         let plan = &plans(16, 2, Sizes { window: 1, ..SIZES }, (0, None))[1];
         let weights: Vec<u64> = (0..2).map(|index| plan.batch(index).1.weight.to_bits()).collect();
         assert_eq!(weights, [1.0_f64.to_bits(); 2]);
+    }
+
+    /// The samples of all shares, put together by what each says of the whole, are the epoch's in order: also where the ranks
+    /// are others than before, and the first sample of a batch is not rank 0's.
+    #[test]
+    fn shares_are_put_together_in_order() {
+        let before = &plans(103, 2, SIZES, (0, None))[0];
+        for (from, ranks) in [((0, None), 3), (before.after(3), 3), (before.after(3), 2), (before.after(0), 4)] {
+            let plans = plans(103, ranks, SIZES, from);
+            let mut all = Vec::new();
+            for index in 0..plans[0].batches() {
+                let shares: Vec<_> = plans.iter().map(|plan| plan.batch(index)).collect();
+                let GlobalBatch { samples, first_rank, longest, .. } = shares[0].1.global;
+                let places =
+                    (0..longest).flat_map(|row| (0..ranks).map(move |place| ((first_rank + place) % ranks, row)));
+                all.extend(places.take(samples).map(|(rank, row)| shares[rank].0[row]));
+            }
+            assert_eq!(all, (from.0..103).collect::<Vec<_>>(), "{from:?} on {ranks} ranks");
+        }
     }
 
     /// Left inside a window by two ranks, gone on with by three: the window ends where it was to end.

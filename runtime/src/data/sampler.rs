@@ -97,6 +97,11 @@ impl DistributedSampler {
         self.rank + nth * self.world_size
     }
 
+    /// How many samples the dataset has.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
+    }
+
     pub(super) fn world_size(&self) -> usize {
         self.world_size
     }

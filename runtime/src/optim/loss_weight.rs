@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use tch::Tensor;
 
+use crate::c10d::aten;
 use crate::callback::Event;
-use crate::error::Result;
-use crate::worker::Hooks;
+use crate::error::{Error, Result};
 use crate::worker::activity::{self, Collective};
+use crate::worker::{Hooks, Phase, Stopwatch};
 
 /// How much the loss of the current batch counts in the mean over ranks and over the window of accumulation.
 ///
@@ -30,6 +31,12 @@ struct Shared {
     moment: Cell<Moment>,
     /// Set by the context of a train loop.
     hooks: Option<Rc<Hooks>>,
+    /// Of a train loop.
+    stopwatch: Option<Rc<Stopwatch>>,
+    /// A pass backward was run since the loader handed out its batch.
+    passed: Cell<bool>,
+    /// Inside `Model::join`, where ranks make different numbers of passes.
+    joining: Cell<bool>,
 }
 
 /// What the loader says of the batch that it has handed out last.
@@ -61,16 +68,68 @@ impl LossWeight {
 
     pub(crate) fn set(&self, moment: Moment) {
         self.0.moment.set(moment);
+        self.0.passed.set(false);
+    }
+
+    /// Are the gradients that there are of no more use? Those of a window whose last pass is over, or from before one.
+    pub(crate) fn is_between_windows(&self) -> bool {
+        let Moment { begins_window, ends_window, .. } = self.moment();
+        if self.0.passed.get() { ends_window } else { begins_window }
     }
 
     /// One whose sharers tell these hooks of what they do.
-    pub(crate) fn with_hooks(hooks: Rc<Hooks>) -> Self {
-        let shared = Shared { moment: Cell::default(), hooks: Some(hooks) };
+    pub(crate) fn with_hooks(hooks: Rc<Hooks>, stopwatch: Rc<Stopwatch>) -> Self {
+        let shared = Shared { hooks: Some(hooks), stopwatch: Some(stopwatch), ..Shared::default() };
         Self(Rc::new(shared))
     }
 
     pub(crate) fn hooks(&self) -> Option<&Rc<Hooks>> {
         self.0.hooks.as_ref()
+    }
+
+    /// Runs a part of a training step, and notes how long it takes.
+    pub(crate) fn time<T>(&self, phase: Phase, run: impl FnOnce() -> T) -> T {
+        match &self.0.stopwatch {
+            Some(stopwatch) if !self.hooks().is_some_and(|hooks| hooks.is_validating()) && aten::is_grad_enabled() => {
+                stopwatch.time(phase, run)
+            }
+            _ => run(),
+        }
+    }
+
+    /// An optimizer steps.
+    pub(super) fn step<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let value = self.time(Phase::Optimizer, run)?;
+        if let Some(stopwatch) = &self.0.stopwatch {
+            stopwatch.step();
+        }
+        Ok(value)
+    }
+
+    /// Runs what has different numbers of passes on each rank.
+    pub(crate) fn join<T>(&self, run: impl FnOnce() -> T) -> T {
+        struct Restore<'a>(&'a Cell<bool>, bool);
+
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+
+        let joining = &self.0.joining;
+        let _restore = Restore(joining, joining.replace(true));
+        run()
+    }
+
+    /// Refuses a collective for which a rank that has run out of inputs has no stand-in.
+    pub(crate) fn refuse_in_join(&self, collective: Collective) -> Result<()> {
+        if !self.0.joining.get() {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "{collective} inside `Model::join`: a rank that has no inputs left stands in for the model's passes alone, and would \
+             not come to it; move it behind the join"
+        )))
     }
 
     /// Tells the callbacks, if there are any.
@@ -83,10 +142,11 @@ impl LossWeight {
     }
 
     /// The pass backward from the weighted loss, and its events.
-    pub(super) fn backward(&self, loss: &Tensor) -> Result<()> {
+    pub(crate) fn backward(&self, loss: &Tensor) -> Result<()> {
         self.fire_with(Event::BeforeBackward, loss)?;
         let weighted = self.apply(loss)?;
-        activity::within(Collective::Backward, || weighted.f_backward())?;
+        self.0.passed.set(true);
+        self.time(Phase::Backward, || activity::within(Collective::Backward, || weighted.f_backward()))?;
         self.fire_with(Event::AfterBackward, loss)
     }
 

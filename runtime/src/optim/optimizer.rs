@@ -37,6 +37,11 @@ impl<R: Rule> Optimizer<R> {
         Builder::new(lr)
     }
 
+    /// Trains together with the other ranks from now on, by the loss's weight of their loaders.
+    pub(crate) fn join_ranks(&mut self, loss_weight: LossWeight, group: Option<Rc<ProcessGroup>>) {
+        (self.loss_weight, self.group) = (loss_weight, group);
+    }
+
     /// Adds the loss's gradients to those of the parameters; the loss is a scalar. It is first multiplied by the
     /// [`LossWeight`] of the model, which is 1 unless a loader has handed out an uneven share.
     ///
@@ -79,7 +84,8 @@ impl<R: Rule> Optimizer<R> {
     /// [`Error::Optimizer`] where a gradient is sparse; libtorch's, where a gradient does not fit its parameter.
     pub fn step(&mut self) -> Result<()> {
         self.loss_weight.fire(Event::BeforeOptimizerStep)?;
-        self.groups.iter_mut().try_for_each(Group::step)
+        let Self { groups, loss_weight, .. } = self;
+        loss_weight.step(|| groups.iter_mut().try_for_each(Group::step))
     }
 
     /// Scales all gradients, where their 2-norm, taken as one vector, is above `max_norm`, down to it; returns the norm

@@ -9,6 +9,7 @@ use super::rule::Rule;
 use crate::c10d::ReduceOp;
 use crate::c10d::aten::{self, ScaleUpdate};
 use crate::error::{Error, Result};
+use crate::worker::Phase;
 use crate::worker::activity::{self, Collective};
 
 /// Multiplies the loss by a large factor before the backward pass, and divides the gradients by it before the step, so that
@@ -233,7 +234,9 @@ impl GradScaler {
             found_inf = found_inf.f_maximum(&found.f_to(Device::Cpu)?)?;
         }
         if let Some(group) = &optimizer.group {
-            activity::within(Collective::AllReduce, || group.all_reduce(&mut found_inf, ReduceOp::Max))?;
+            optimizer.loss_weight.refuse_in_join(Collective::AllReduce)?;
+            let agree = || activity::within(Collective::AllReduce, || group.all_reduce(&mut found_inf, ReduceOp::Max));
+            optimizer.loss_weight.time(Phase::Communication, agree)?;
         }
         Ok(found_inf)
     }

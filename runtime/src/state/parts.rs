@@ -1,6 +1,7 @@
 //! The parts that come with trainloop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use tch::{Kind, Tensor};
 
@@ -35,45 +36,78 @@ impl<N> TrainState for Model<N> {
     }
 
     fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
-        let variables = self.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
-        let file = from.tensor_file()?;
-        let saved = file.layouts();
-        // Everything is compared before anything is changed.
-        let missing: Vec<_> = variables.keys().map(String::as_str).filter(|name| !saved.contains_key(name)).collect();
-        let unknown: Vec<_> = saved.keys().copied().filter(|name| !variables.contains_key(*name)).collect();
-        if !missing.is_empty() || !unknown.is_empty() {
-            return Err(from.error(format!(
-                "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
-                list(&missing),
-                list(&unknown)
-            )));
-        }
-        for (name, variable) in &variables {
-            let (size, kind) = &saved[name.as_str()];
-            if (size, *kind) != (&variable.size(), variable.kind()) {
-                return Err(from.error(format!(
-                    "`{name}` is {} in the checkpoint and {} in the model",
-                    described(size, *kind),
-                    described(&variable.size(), variable.kind())
-                )));
-            }
-        }
+        compare(self, from)?;
         // Before the values: it may give every rank those of rank 0.
         if let Some(frozen) = from.beside::<BTreeSet<String>>(FROZEN)? {
             self.set_frozen(&frozen)?;
         }
-        let own = from.rank_tensors()?;
-        tch::no_grad(|| {
-            file.read_into(&variables)?;
-            for (name, mut variable) in variables {
-                if let Some(own) = own.get(&name).filter(|own| own.size() == variable.size()) {
-                    variable.f_copy_(own)?;
-                }
-            }
-            Ok::<_, Error>(())
-        })?;
-        self.set_window_gradients(&gradients(from, own)?)
+        fill(self, from)
     }
+}
+
+/// A model that is shared cannot be frozen, so it is to be as it was when it was saved.
+impl<N> TrainState for Rc<Model<N>> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        (**self).save(out)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        compare(self, from)?;
+        let saved: Option<BTreeSet<String>> = from.beside(FROZEN)?;
+        let frozen: BTreeSet<String> = self.frozen().into_iter().collect();
+        if let Some(saved) = saved.filter(|saved| *saved != frozen) {
+            let names = |names: &BTreeSet<String>| list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            return Err(from.error(format!(
+                "the checkpoint has {} frozen, and the model {}; freeze the same before the model is prepared",
+                names(&saved),
+                names(&frozen)
+            )));
+        }
+        fill(self, from)
+    }
+}
+
+/// Everything is compared before anything is changed.
+fn compare<N>(model: &Model<N>, from: &StateReader<'_>) -> Result<()> {
+    let variables = model.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
+    let file = from.tensor_file()?;
+    let saved = file.layouts();
+    let missing: Vec<_> = variables.keys().map(String::as_str).filter(|name| !saved.contains_key(name)).collect();
+    let unknown: Vec<_> = saved.keys().copied().filter(|name| !variables.contains_key(*name)).collect();
+    if !missing.is_empty() || !unknown.is_empty() {
+        return Err(from.error(format!(
+            "the model differs: it asks for {} that the checkpoint lacks, and lacks {} that the checkpoint has",
+            list(&missing),
+            list(&unknown)
+        )));
+    }
+    for (name, variable) in &variables {
+        let (size, kind) = &saved[name.as_str()];
+        if (size, *kind) != (&variable.size(), variable.kind()) {
+            return Err(from.error(format!(
+                "`{name}` is {} in the checkpoint and {} in the model",
+                described(size, *kind),
+                described(&variable.size(), variable.kind())
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn fill<N>(model: &Model<N>, from: &StateReader<'_>) -> Result<()> {
+    let variables = model.vars().variables().into_iter().collect::<BTreeMap<_, _>>();
+    let file = from.tensor_file()?;
+    let own = from.rank_tensors()?;
+    tch::no_grad(|| {
+        file.read_into(&variables)?;
+        for (name, mut variable) in variables {
+            if let Some(own) = own.get(&name).filter(|own| own.size() == variable.size()) {
+                variable.f_copy_(own)?;
+            }
+        }
+        Ok::<_, Error>(())
+    })?;
+    model.set_window_gradients(&gradients(from, own)?)
 }
 
 /// This rank's gradients of a window that was not over. Where other ranks were in it, the mean of theirs: DDP's mean over
@@ -165,6 +199,17 @@ impl<D: IterableDataset> TrainState for StreamLoader<D> {
             (0..from.saved_world_size()).map(|rank| from.value_of_rank(rank)).collect::<Result<_>>()?
         };
         self.resume_at(places).map_err(|error| from.error(error))
+    }
+}
+
+impl<D: Dataset> TrainState for Rc<DataLoader<D>> {
+    fn save(&self, out: &mut StateWriter) -> Result<()> {
+        (**self).save(out)
+    }
+
+    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
+        let position = from.value()?;
+        self.resume_at(position).map_err(|error| from.error(error))
     }
 }
 

@@ -10,10 +10,11 @@ use tch::nn::{Path, VarStore};
 use tch::{Device, Kind, Tensor};
 
 use super::outputs::Outputs;
-use crate::c10d::{DdpOptions, DistributedDataParallel, ProcessGroup, aten};
+use crate::c10d::{DdpOptions, DistributedDataParallel, JoinOptions, ProcessGroup, aten};
 use crate::error::Result;
 use crate::optim::{LossWeight, Parameters, buffers, named_trainable};
 use crate::weights::is_float;
+use crate::worker::Phase;
 use crate::worker::activity::{self, Collective};
 
 /// A net `N` with its parameters, made by [`Context::prepare_model`](crate::worker::Context::prepare_model).
@@ -25,24 +26,28 @@ pub struct Model<N> {
     net: N,
     vars: VarStore,
     weight: LossWeight,
+    autocast: Option<Kind>,
     group: Option<Rc<ProcessGroup>>,
     options: DdpOptions,
     /// Something was frozen or made trainable again, so that the state says what is frozen.
     freezes: bool,
     /// Gradients of the last pass stay on this rank, and are part of the state until the window's end.
     in_window: Cell<bool>,
+    /// Inside its own [`join`](Self::join).
+    joining: Cell<bool>,
 }
 
 /// How a model is prepared; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelOptions {
     kind: Kind,
+    autocast: Option<Kind>,
     ddp: DdpOptions,
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self { kind: Kind::Float, ddp: DdpOptions::default() }
+        Self { kind: Kind::Float, autocast: None, ddp: DdpOptions::default() }
     }
 }
 
@@ -51,6 +56,15 @@ impl ModelOptions {
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// Forward passes run under [autocast](crate::c10d::aten::autocast): matrix products and convolutions compute in `Half` or
+    /// `BFloat16`, and what comes out is turned into float32, so that the loss is computed in it. The parameters stay as they
+    /// are. Off unless said otherwise.
+    #[must_use]
+    pub fn autocast(mut self, kind: Kind) -> Self {
+        self.autocast = Some(kind);
         self
     }
 
@@ -71,31 +85,62 @@ impl<N> Model<N> {
         options: ModelOptions,
         build: impl FnOnce(&Path<'_>) -> N,
     ) -> Result<Self> {
-        let mut model = Self::alone(device, build);
+        let model = Self::alone(device, build);
         set_kinds(&model.vars, |_| Some(options.kind));
-        model.weight = weight;
-        model.options = options.ddp;
-        if let Some(group) = group {
-            model.ddp = Some(model.spread(group, &named_trainable(&model.vars))?);
-            model.group = Some(Rc::clone(group));
-        }
-        Ok(model)
+        model.of_group(group, weight, options)
     }
 
     /// Of no run: for inference.
     pub(crate) fn alone(device: Device, build: impl FnOnce(&Path<'_>) -> N) -> Self {
         let vars = VarStore::new(device);
         let net = build(&vars.root());
+        Self::of_net(vars, net)
+    }
+
+    fn of_net(vars: VarStore, net: N) -> Self {
         Self {
             ddp: None,
             net,
             vars,
             weight: LossWeight::default(),
+            autocast: None,
             group: None,
             options: DdpOptions::default(),
             freezes: false,
             in_window: Cell::new(false),
+            joining: Cell::new(false),
         }
+    }
+
+    /// The same as [`prepare`](Self::prepare) of a net that is built, whose variables keep their dtypes; they are moved to
+    /// `device` where they lie elsewhere.
+    pub(crate) fn prepare_built(
+        device: Device,
+        group: Option<&Rc<ProcessGroup>>,
+        weight: LossWeight,
+        options: ModelOptions,
+        (mut vars, net): (VarStore, N),
+    ) -> Result<Self> {
+        if vars.device() != device {
+            tch::no_grad(|| vars.set_device(device));
+        }
+        Self::of_net(vars, net).of_group(group, weight, options)
+    }
+
+    fn of_group(
+        mut self,
+        group: Option<&Rc<ProcessGroup>>,
+        weight: LossWeight,
+        options: ModelOptions,
+    ) -> Result<Self> {
+        self.weight = weight;
+        self.options = options.ddp;
+        self.autocast = options.autocast;
+        if let Some(group) = group {
+            self.ddp = Some(self.spread(group, &named_trainable(&self.vars))?);
+            self.group = Some(Rc::clone(group));
+        }
+        Ok(self)
     }
 
     /// Makes the ranks' variables equal, and hooks on to the gradients of these parameters.
@@ -122,22 +167,100 @@ impl<N> Model<N> {
         if aten::is_grad_enabled() {
             self.in_window.set(in_window);
         }
-        let Some(ddp) = &self.ddp else { return forward(&self.net).into_value() };
+        let Some(ddp) = &self.ddp else {
+            return self.weight.time(Phase::Forward, || self.forward(forward));
+        };
         let pass = || {
             // Without gradients there is no collective, and ranks need not pass equally often.
             if aten::is_grad_enabled() {
-                activity::within(Collective::Forward, || ddp.before_forward())?;
+                if !self.joining.get() {
+                    self.weight.refuse_in_join(Collective::Forward)?;
+                }
+                let before = || activity::within(Collective::Forward, || ddp.before_forward());
+                self.weight.time(Phase::Communication, before)?;
             } else {
                 ddp.before_forward()?;
             }
-            let value = forward(&self.net).into_value()?;
-            let mut tensors = Vec::new();
-            O::collect(&value, &mut tensors);
-            ddp.after_forward(tensors)?;
-            Ok(value)
+            self.weight.time(Phase::Forward, || {
+                let value = self.forward(forward)?;
+                let mut tensors = Vec::new();
+                O::collect(&value, &mut tensors);
+                ddp.after_forward(tensors)?;
+                Ok(value)
+            })
         };
         // What the pass prepares decides whether its gradients are averaged; the backward pass may come later.
         if in_window { ddp.no_sync(pass) } else { pass() }
+    }
+
+    fn forward<O: Outputs>(&self, forward: impl FnOnce(&N) -> O) -> Result<O::Value> {
+        match self.autocast {
+            None => forward(&self.net).into_value(),
+            Some(kind) => O::into_float(aten::autocast(self.device(), kind, || forward(&self.net))?.into_value()?),
+        }
+    }
+
+    /// Runs passes whose gradients stay on this rank and add up; the first pass after it averages their sum over the ranks. The
+    /// forward and the backward pass both belong inside, and every rank does so for the same passes. As PyTorch's
+    /// `DistributedDataParallel.no_sync`. A loader that [accumulates](crate::data::DataLoaderBuilder::accumulate) has no need
+    /// of it. On a single worker it only runs the closure.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn pass(_: &Model<tch::nn::Linear>, _: usize) -> Result<()> { Ok(()) }
+    /// # fn train(model: &Model<tch::nn::Linear>, mut optimizer: Sgd) -> Result<()> {
+    /// model.no_sync(|| pass(model, 0))?;
+    /// pass(model, 1)?; // forward and `optimizer.backward`: both passes' gradients are averaged
+    /// optimizer.step()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn no_sync<T>(&self, run: impl FnOnce() -> T) -> T {
+        match &self.ddp {
+            Some(ddp) => ddp.no_sync(run),
+            None => run(),
+        }
+    }
+
+    /// Runs a training loop over inputs of one's own, of which ranks have different numbers. A rank whose closure has ended
+    /// stands in for its model's passes with zeros until the others have ended, too; then all get the parameters and buffers
+    /// of the one that went on longest. Without it the others would wait for it in vain. As
+    /// `torch.distributed.algorithms.Join` with DDP, and Accelerate's `join_uneven_inputs`. On a single worker it only runs the
+    /// closure.
+    ///
+    /// A [prepared loader](crate::worker::Context::prepare_data_loader) has no need of it: it divides its samples exactly, and
+    /// all ranks take the same number of steps.
+    ///
+    /// Every rank calls it, with the same options. Inside it the model's passes are the only collectives that have a stand-in,
+    /// so the context's, a [`GradScaler`](crate::optim::GradScaler)'s and a second model's are refused. An optimizer's state
+    /// stays that of the steps that each rank has made.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train(model: &Model<tch::nn::Linear>, optimizer: &mut Sgd, inputs: &[tch::Tensor]) -> Result<()> {
+    /// use trainloop::c10d::JoinOptions;
+    ///
+    /// model.join(JoinOptions::default(), || {
+    ///     for input in inputs {
+    ///         let loss = model.call(|net| input.apply(net))?.mean(tch::Kind::Float);
+    ///         optimizer.backward_step(&loss)?;
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's, at once: the other ranks get an error when this one leaves the group. Inside another join, with a static
+    /// graph, or, where the options say so, for an early end; the errors of collectives.
+    pub fn join<T>(&self, options: JoinOptions, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(ddp) = &self.ddp else { return run() };
+        ddp.join(options, || {
+            self.joining.set(true);
+            let result = self.weight.join(run);
+            self.joining.set(false);
+            result
+        })
     }
 
     /// The gradients of a window of accumulation that has not ended, by their parameters' names; none elsewhere.
@@ -161,6 +284,12 @@ impl<N> Model<N> {
             }
         }
         Ok(())
+    }
+
+    /// The net and its parameters, no longer a part of any strategy.
+    #[must_use]
+    pub fn into_parts(self) -> (VarStore, N) {
+        (self.vars, self.net)
     }
 
     /// The parameters and buffers.

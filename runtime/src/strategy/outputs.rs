@@ -1,6 +1,6 @@
 //! What a forward pass may return.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::error::{Error, Result};
 
@@ -23,6 +23,15 @@ pub trait Outputs {
 
     /// Adds each tensor of `value` to `tensors`.
     fn collect<'a>(value: &'a Self::Value, tensors: &mut Vec<&'a Tensor>);
+
+    /// The same with float16 and bfloat16 tensors in float32: what [autocast](super::ModelOptions::autocast) gives the loss.
+    /// Outputs of one's own that do not say otherwise stay as they are.
+    ///
+    /// # Errors
+    /// libtorch's.
+    fn into_float(value: Self::Value) -> Result<Self::Value> {
+        Ok(value)
+    }
 }
 
 impl Outputs for Tensor {
@@ -34,6 +43,11 @@ impl Outputs for Tensor {
 
     fn collect<'a>(value: &'a Self, tensors: &mut Vec<&'a Tensor>) {
         tensors.push(value);
+    }
+
+    fn into_float(value: Self) -> Result<Self> {
+        let is_half = matches!(value.kind(), Kind::Half | Kind::BFloat16);
+        Ok(if is_half { value.f_to_kind(Kind::Float)? } else { value })
     }
 }
 
@@ -49,6 +63,10 @@ impl<O: Outputs> Outputs for Vec<O> {
             O::collect(output, tensors);
         }
     }
+
+    fn into_float(value: Self::Value) -> Result<Self::Value> {
+        value.into_iter().map(O::into_float).collect()
+    }
 }
 
 impl<O: Outputs> Outputs for Option<O> {
@@ -63,6 +81,10 @@ impl<O: Outputs> Outputs for Option<O> {
             O::collect(output, tensors);
         }
     }
+
+    fn into_float(value: Self::Value) -> Result<Self::Value> {
+        value.map(O::into_float).transpose()
+    }
 }
 
 impl<O: Outputs> Outputs for Result<O, Error> {
@@ -75,6 +97,10 @@ impl<O: Outputs> Outputs for Result<O, Error> {
     fn collect<'a>(value: &'a Self::Value, tensors: &mut Vec<&'a Tensor>) {
         O::collect(value, tensors);
     }
+
+    fn into_float(value: Self::Value) -> Result<Self::Value> {
+        O::into_float(value)
+    }
 }
 
 impl<O: Outputs> Outputs for Result<O, TchError> {
@@ -86,6 +112,10 @@ impl<O: Outputs> Outputs for Result<O, TchError> {
 
     fn collect<'a>(value: &'a Self::Value, tensors: &mut Vec<&'a Tensor>) {
         O::collect(value, tensors);
+    }
+
+    fn into_float(value: Self::Value) -> Result<Self::Value> {
+        O::into_float(value)
     }
 }
 
@@ -100,6 +130,10 @@ macro_rules! tuples {
 
             fn collect<'a>(value: &'a Self::Value, tensors: &mut Vec<&'a Tensor>) {
                 $($name::collect(&value.$index, tensors);)+
+            }
+
+            fn into_float(value: Self::Value) -> Result<Self::Value> {
+                Ok(($($name::into_float(value.$index)?,)+))
             }
         }
     };

@@ -17,6 +17,7 @@ use crate::checkpoint::Checkpoint;
 use crate::controller::record;
 use crate::error::{Error, Result};
 use crate::metric::Ranks;
+use crate::worker::StepTimes;
 
 /// What came of a run that ended well. It can be read again from the run's folder alone: [`Outcome::open`].
 #[derive(Debug, Clone)]
@@ -39,6 +40,9 @@ pub struct Outcome<L: TrainLoop> {
     /// committed, or, where they are [asynchronous](crate::trainer::CheckpointConfig::asynchronous), while they were copied
     /// or waited for.
     pub stood_still: Duration,
+    /// What rank 0's steps took their time for, since the group was started last: waiting for data, forward, backward,
+    /// communication, the optimizer.
+    pub step_times: StepTimes,
     pub(super) checkpoints: Checkpoints,
     pub(super) latest: Option<u64>,
     pub(super) best: Option<u64>,
@@ -53,6 +57,8 @@ struct Stored {
     seconds: f64,
     #[serde(default)]
     stood_still_seconds: f64,
+    #[serde(default)]
+    step_times: StepTimes,
     latest: Option<u64>,
     best: Option<u64>,
 }
@@ -143,6 +149,7 @@ impl<L: TrainLoop> Outcome<L> {
             restarts: stored.restarts,
             duration: Duration::try_from_secs_f64(stored.seconds).unwrap_or_default(),
             stood_still: Duration::try_from_secs_f64(stored.stood_still_seconds).unwrap_or_default(),
+            step_times: stored.step_times,
             latest: stored.latest,
             best: stored.best,
         };
@@ -157,6 +164,7 @@ impl<L: TrainLoop> Outcome<L> {
             restarts: self.restarts,
             seconds: self.duration.as_secs_f64(),
             stood_still_seconds: self.stood_still.as_secs_f64(),
+            step_times: self.step_times,
             latest: self.latest,
             best: self.best,
         };

@@ -311,6 +311,7 @@ impl<'a, L: TrainLoop> Session<'a, L> {
             restarts,
             duration: began.elapsed(),
             stood_still: ended.stood_still,
+            step_times: ended.step_times,
             latest: kept.iter().map(|ranked| ranked.index).max(),
             best: retention.best(&kept),
         };

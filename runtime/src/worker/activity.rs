@@ -27,15 +27,21 @@ pub enum Collective {
     Forward,
     /// A backward pass, which averages the gradients.
     Backward,
-    /// Rank 0's tensor, or another's, for all: the loop's own, as all that follow.
+    /// `ctx.broadcast_object` or `ctx.gather_object`.
+    Objects,
+    /// `ctx.main_rank_first`.
+    MainRankFirst,
+    /// `ctx.check_trigger`.
+    Trigger,
+    /// Rank 0's tensor, or another's, for all: the loop's own, as are those that follow.
     Broadcast,
-    /// A reduction to one rank.
+    /// A reduction to one rank, or `ctx.reduce`.
     Reduce,
     /// A reduction of which each rank gets its share.
     ReduceScatter,
     /// All ranks' tensors or values for all.
     AllGather,
-    /// For one.
+    /// For one; or `ctx.gather`, `ctx.gather_for_metrics` or `ctx.pad_across_ranks`.
     Gather,
     /// One rank's tensors or values, one for each.
     Scatter,
@@ -52,13 +58,16 @@ pub enum Collective {
 }
 
 impl Collective {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 20] = [
         Self::Barrier,
         Self::AllReduce,
         Self::Step,
         Self::PrepareModel,
         Self::Forward,
         Self::Backward,
+        Self::Objects,
+        Self::MainRankFirst,
+        Self::Trigger,
         Self::Broadcast,
         Self::Reduce,
         Self::ReduceScatter,
@@ -103,6 +112,9 @@ impl std::fmt::Display for Collective {
             Self::PrepareModel => "prepare_model",
             Self::Forward => "forward pass",
             Self::Backward => "backward pass",
+            Self::Objects => "exchange of values",
+            Self::MainRankFirst => "main_rank_first",
+            Self::Trigger => "check_trigger",
             Self::Broadcast => "broadcast",
             Self::Reduce => "reduce",
             Self::ReduceScatter => "reduce-scatter",

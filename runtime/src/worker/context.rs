@@ -1,7 +1,9 @@
 //! What a train loop gets: its place in the group, and the calls that a run is made of.
 
+mod gathering;
 mod logging;
 mod saving;
+mod together;
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -9,7 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tch::Device;
-use tch::nn::Path;
+use tch::nn::{Path, VarStore};
 
 use super::activity::{self, Collective};
 use super::agreement::Agreement;
@@ -18,6 +20,7 @@ use super::hooks::Hooks;
 use super::saver::Saver;
 use super::seat::{Seat, SeatParts};
 use super::source::CheckpointSource;
+use super::step_times::{Phase, StepTimes};
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::{Event, Report};
 use crate::data::{
@@ -27,8 +30,10 @@ use crate::error::{BoxError, Result};
 use crate::log;
 use crate::metric::Metrics;
 use crate::nn::Replicas;
-use crate::optim::LossWeight;
+use crate::optim::{LossWeight, Optimizer, Rule};
 use crate::strategy::{Model, ModelOptions};
+
+pub use gathering::Padding;
 
 /// The eye does not want more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -49,6 +54,8 @@ pub struct Context<M = ()> {
     can_stop: bool,
     /// The ranks have agreed that the loop is to end itself.
     should_stop: bool,
+    /// This rank has set it since the last check.
+    trigger: Cell<bool>,
     hooks: Rc<Hooks>,
     metrics: PhantomData<fn(M)>,
 }
@@ -59,7 +66,7 @@ impl<M> Context<M> {
         let steps = Rc::default();
         let hooks = Rc::new(Hooks::new(&parts, Rc::clone(&steps)));
         Self {
-            weight: LossWeight::with_hooks(Rc::clone(&hooks)),
+            weight: LossWeight::with_hooks(Rc::clone(&hooks), Rc::clone(&parts.stopwatch)),
             reports: parts.reports,
             steps,
             next_checkpoint: parts.next_checkpoint,
@@ -69,6 +76,7 @@ impl<M> Context<M> {
             stop_at_next: false,
             can_stop: false,
             should_stop: false,
+            trigger: Cell::default(),
             hooks,
             metrics: PhantomData,
             parts,
@@ -142,10 +150,51 @@ impl<M> Context<M> {
     /// As [`prepare_model`](Self::prepare_model).
     pub fn prepare_model_with<N>(&self, options: ModelOptions, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
         log::settle();
-        let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
+        let group = self.replicas();
         activity::within(Collective::PrepareModel, || {
             Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
         })
+    }
+
+    /// [`prepare_model`](Self::prepare_model) of a net that is built already, with the store of its variables, which keep their
+    /// dtypes: [`ModelOptions::kind`] is not looked at. Where they lie on another device they are moved.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # use tch::nn;
+    /// # fn train(ctx: &mut Context) -> Result<()> {
+    /// let vars = nn::VarStore::new(ctx.device());
+    /// let net = nn::linear(vars.root(), 64, 10, Default::default());
+    /// let mut optimizer = ctx.prepare_optimizer(AdamW::builder(1e-3).build(&vars)?);
+    /// let model = ctx.prepare_built_model((vars, net), ModelOptions::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`prepare_model`](Self::prepare_model).
+    pub fn prepare_built_model<N>(&self, built: (VarStore, N), options: ModelOptions) -> Result<Model<N>> {
+        let group = self.replicas();
+        activity::within(Collective::PrepareModel, || {
+            Model::prepare_built(self.parts.device, group, self.weight.clone(), options, built)
+        })
+    }
+
+    /// An optimizer that was built from a [`VarStore`] or a list of tensors learns of the loaders' weights and of the other
+    /// ranks. One that was built from a prepared [`Model`] knows of them.
+    #[must_use]
+    pub fn prepare_optimizer<R: Rule>(&self, mut optimizer: Optimizer<R>) -> Optimizer<R> {
+        optimizer.join_ranks(self.weight.clone(), self.replicas().cloned());
+        optimizer
+    }
+
+    /// The ranks that have a replica of each model.
+    fn replicas(&self) -> Option<&Rc<ProcessGroup>> {
+        self.parts.group.as_ref().filter(|_| self.parts.ddp)
+    }
+
+    pub(crate) fn loss_weight(&self) -> &LossWeight {
+        &self.weight
     }
 
     /// Shares a loader out over the ranks: each gets its part of every global batch of `batch_size` × world size samples,
@@ -199,16 +248,28 @@ impl<M> Context<M> {
         self.reports
     }
 
+    /// What this rank's steps have taken their time for, since its loop began: waiting for data, forward, backward,
+    /// communication, the optimizer. Rank 0's are in the [`Outcome`](crate::trainer::Outcome).
+    #[must_use]
+    pub fn step_times(&self) -> StepTimes {
+        self.parts.stopwatch.times()
+    }
+
     /// Waits until every rank has come here.
     ///
     /// # Errors
     /// Where a rank does not come within the collective timeout, or has gone.
     pub fn barrier(&self) -> Result<()> {
         log::settle();
-        match self.process_group() {
-            Some(group) => Ok(activity::within(Collective::Barrier, || group.barrier())?),
-            None => Ok(()),
+        self.collective(Collective::Barrier, |group| Ok(group.map_or(Ok(()), ProcessGroup::barrier)?))
+    }
+
+    /// Takes part in a collective of the library's own.
+    fn collective<T>(&self, which: Collective, run: impl FnOnce(Option<&ProcessGroup>) -> Result<T>) -> Result<T> {
+        if self.process_group().is_some() {
+            self.weight.refuse_in_join(which)?;
         }
+        self.weight.time(Phase::Communication, || activity::within(which, || run(self.process_group())))
     }
 
     /// The combination of all ranks' values: a tensor, an `f64`, an `i64`, or an array of them. Collective.
@@ -227,7 +288,7 @@ impl<M> Context<M> {
     /// Where a rank does not come within the collective timeout, or has gone, or the mean of whole numbers is asked for.
     pub fn all_reduce<T: AllReduce>(&self, value: T, op: ReduceOp) -> Result<T> {
         log::settle();
-        activity::within(Collective::AllReduce, || value.all_reduce(self.process_group(), op, self.parts.device))
+        self.collective(Collective::AllReduce, |group| value.all_reduce(group, op, self.parts.device))
     }
 
     /// Runs a validation, without gradients: loaders and losses inside are not the training's, so that the events of epochs

@@ -15,6 +15,7 @@ use super::channel_link::ChannelLink;
 use super::join::{join, see_shared};
 use super::seat::{Seat, SeatParts};
 use super::spare;
+use super::step_times::Stopwatch;
 use crate::callback::Callbacks;
 use crate::channel::{Failure, Start, Stream, ToController, ToWorker, read_frame};
 use crate::error::{BoxError, Error, Result, is_peer_failure, with_causes};
@@ -117,6 +118,7 @@ fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -
     note_panic_locations();
     let stopped = Rc::new(Cell::new(None));
     let stood_still = Rc::new(Cell::new(Duration::ZERO));
+    let stopwatch = Rc::new(Stopwatch::default());
     let run = || -> Result<Vec<u8>, BoxError> {
         start.identity.check(&Identity::as_of(&start.identity)?)?;
         if let Some(shared) = start.shared.as_ref().filter(|_| channel.local_address().is_some()) {
@@ -142,6 +144,7 @@ fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -
             when_busy: start.when_busy,
             stood_still: Rc::clone(&stood_still),
             tracked: start.tracked,
+            stopwatch: Rc::clone(&stopwatch),
             callbacks: Callbacks::of_loop(registration.name, (registration.metrics)()).of_rank(rank),
             stopped: Rc::clone(&stopped),
         });
@@ -151,7 +154,9 @@ fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -
         log::in_worker(worker, || (registration.run)(seat))
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(output)) => ToController::Finished { output, stood_still: stood_still.get() },
+        Ok(Ok(output)) => {
+            ToController::Finished { output, stood_still: stood_still.get(), step_times: stopwatch.times() }
+        }
         // Whatever error the loop made of `Error::Stopped` on its way out.
         Ok(Err(error)) => match stopped.get() {
             Some(steps) => ToController::Stopped { steps },

@@ -120,6 +120,11 @@ impl Hooks {
         Ok(value)
     }
 
+    /// Inside `ctx.validate`.
+    pub(crate) fn is_validating(&self) -> bool {
+        self.validating.get()
+    }
+
     fn tell(&self, event: Event, loss: Option<&Tensor>) -> Result<()> {
         if self.validating.get() || !self.callbacks.has(event) {
             return Ok(());

@@ -7,6 +7,7 @@ mod channel_link;
 mod collective;
 mod context;
 mod entry;
+mod exchange;
 mod hooks;
 mod join;
 mod link;
@@ -14,18 +15,23 @@ mod saver;
 mod seat;
 mod source;
 mod spare;
+mod step_times;
+mod tensors;
 
 pub use activity::{CheckpointPart, Collective};
 pub use collective::AllReduce;
-pub use context::{Context, RankZero};
+pub use context::{Context, Padding, RankZero};
 pub use seat::Seat;
 pub use source::{CheckpointSource, Files};
+pub use step_times::StepTimes;
+pub use tensors::Tensors;
 
 pub(crate) use activity::Doing;
 pub(crate) use entry::{attend, enter, invitation};
 pub(crate) use hooks::Hooks;
 pub(crate) use link::{Answer, HandIn, Link};
 pub(crate) use seat::SeatParts;
+pub(crate) use step_times::{Phase, Stopwatch};
 
 /// The words of a panic.
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -9,6 +9,7 @@ use tch::Device;
 use trainloop_checkpoint::Checkpoints;
 
 use super::link::Link;
+use super::step_times::Stopwatch;
 use crate::c10d::ProcessGroup;
 use crate::callback::Callbacks;
 use crate::channel::Travels;
@@ -45,6 +46,8 @@ pub(crate) struct SeatParts {
     pub(crate) stood_still: Rc<Cell<Duration>>,
     /// What rank 0 logs is wanted.
     pub(crate) tracked: bool,
+    /// What the loop's steps take their time for.
+    pub(crate) stopwatch: Rc<Stopwatch>,
     pub(crate) callbacks: Callbacks,
     /// Set once the loop has been told to stop: its error is then no failure.
     pub(crate) stopped: Rc<Cell<Option<u64>>>,

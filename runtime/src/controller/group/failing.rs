@@ -137,7 +137,7 @@ impl Group<'_> {
         match std::mem::replace(&mut self.members[0].phase, Phase::Failed) {
             Phase::Finished(output) => {
                 let (rounds, stood_still) = (self.job.ledger.rounds(), self.stood_still);
-                Ok(End::Returned(Ended { output, rounds, stood_still }))
+                Ok(End::Returned(Ended { output, rounds, stood_still, step_times: self.step_times }))
             }
             phase => Err(Error::channel(format!("rank 0 is gone while {phase:?}"))),
         }

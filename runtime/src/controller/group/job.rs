@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::launch::{Host, Spares};
 use crate::log::Console;
 use crate::tracker::Trackers;
+use crate::worker::StepTimes;
 
 /// What a generation is to do.
 pub(crate) struct Job<'a> {
@@ -77,4 +78,6 @@ pub(crate) struct Ended {
     pub(crate) rounds: u64,
     /// How long rank 0's loop stood still for checkpoints.
     pub(crate) stood_still: Duration,
+    /// What its steps took their time for.
+    pub(crate) step_times: StepTimes,
 }

@@ -23,7 +23,7 @@ use crate::trainer::in_process::InProcess;
 use crate::trainer::registry::TrainLoop;
 use crate::trainer::run_state::RunState;
 use crate::trainer::{CheckpointConfig, FailureKind, RunFailure, Verbosity};
-use crate::worker::{Link, Seat, SeatParts};
+use crate::worker::{Link, Seat, SeatParts, Stopwatch};
 
 impl<L: TrainLoop> Session<'_, L> {
     pub(super) fn generation(&self, origin: &Origin, run: &RunInfo, spares: &mut Spares) -> Result<End> {
@@ -153,6 +153,7 @@ impl<L: TrainLoop> Session<'_, L> {
         let link = Rc::new(InProcess::new(ledger, Rc::clone(trackers), Rc::clone(&self.console)));
         let stopped = Rc::default();
         let stood_still = Rc::default();
+        let stopwatch = Rc::<Stopwatch>::default();
         let seat = Seat::new(SeatParts {
             config: self.config.clone(),
             rank: 0,
@@ -171,6 +172,7 @@ impl<L: TrainLoop> Session<'_, L> {
             when_busy: self.trainer.checkpoint.when_busy(),
             stood_still: Rc::clone(&stood_still),
             tracked: !trackers.is_empty(),
+            stopwatch: Rc::clone(&stopwatch),
             callbacks: Callbacks::of_loop(L::NAME, MetricsType::of::<L::Metrics>()),
             stopped: Rc::clone(&stopped),
         });
@@ -181,7 +183,12 @@ impl<L: TrainLoop> Session<'_, L> {
             self.state(run, RunState::ShuttingDown, "the loop has returned", None)?;
         }
         match result {
-            Ok(output) => Ok(Ended { output, rounds: link.rounds(), stood_still: stood_still.get() }),
+            Ok(output) => Ok(Ended {
+                output,
+                rounds: link.rounds(),
+                stood_still: stood_still.get(),
+                step_times: stopwatch.times(),
+            }),
             Err(error) => match (stopped.get(), link.signal()) {
                 (Some(steps), Some(signal)) => {
                     crate::__private::note_interrupt(signal);

@@ -19,6 +19,7 @@ use crate::worker::collective::AllReduce;
 use crate::worker::link::Answer;
 use crate::worker::seat::SeatParts;
 use crate::worker::source::{CheckpointSource, Of};
+use crate::worker::step_times::Phase;
 
 impl<M> Context<M> {
     /// The checkpoint to begin from: the latest that is committed and whole, or `None` in a new run. One that is damaged is
@@ -81,9 +82,13 @@ impl<M> Context<M> {
             finish: self.hooks.control().is_stop_requested(),
         };
         let group = self.parts.group.as_deref();
+        if group.is_some() {
+            self.weight.refuse_in_join(Collective::Step)?;
+        }
         let Wish { stop, save, finish } = self.agreement.step(wish, self.parts.rank, |values, op| {
             // On the CPU, wherever the model is: four numbers.
-            activity::within(Collective::Step, || values.all_reduce(group, op, Device::Cpu))
+            let ask = || activity::within(Collective::Step, || values.all_reduce(group, op, Device::Cpu));
+            self.weight.time(Phase::Communication, ask)
         })?;
         if finish && !self.should_stop {
             self.should_stop = true;
@@ -94,6 +99,24 @@ impl<M> Context<M> {
         }
         self.hooks.next_step();
         Ok(())
+    }
+
+    /// A checkpoint without a report, at once: otherwise as [`report_with`](Self::report_with), with a state or
+    /// [`Files`](crate::worker::Files). Collective: every rank calls it.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<S: TrainState>(ctx: &mut Context, state: S) -> Result<()> {
+    /// ctx.save_state(&state)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`report_with`](Self::report_with).
+    pub fn save_state<S: CheckpointSource + ?Sized>(&mut self, source: &S) -> Result<()> {
+        self.announce_stops()?;
+        self.save(None, source, false)
     }
 
     /// Wishes that the training ends, as by [early stopping](crate::callback::EarlyStopping): at the next question of
