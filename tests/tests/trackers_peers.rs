@@ -13,12 +13,19 @@ use serde_json::{Value, json};
 const PROGRAM: &str = "
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as Shown
+from tensorboard.util.tensor_util import make_ndarray
 reader = EventAccumulator(sys.argv[1])
 reader.Reload()
-tags = reader.Tags()
-scalars = {tag: [[event.step, event.value] for event in reader.Scalars(tag)] for tag in tags['scalars']}
-texts = {tag: [[event.step, event.tensor_proto.string_val[0].decode()] for event in reader.Tensors(tag)]
-         for tag in tags['tensors']}
+scalars = {tag: [[event.step, event.value] for event in reader.Scalars(tag)] for tag in reader.Tags()['scalars']}
+# What the server itself reads with: scalars are tensors there, too.
+shown = Shown(sys.argv[1])
+shown.Reload()
+tensors = {tag: [[event.step, make_ndarray(event.tensor_proto)] for event in shown.Tensors(tag)]
+           for tag in shown.Tags()['tensors']}
+texts = {tag: [[step, value[0].decode()] for step, value in tensors[tag]]
+         for tag in tensors if tag.endswith('text_summary')}
+assert scalars == {tag: [[step, float(value)] for step, value in tensors[tag]] for tag in tensors if tag not in texts}
 print(json.dumps({'scalars': scalars, 'texts': texts}))
 ";
 

@@ -146,6 +146,10 @@ impl Tracker for TensorBoard {
         self.has_config =
             kept.iter().flat_map(|event| &event.summary).any(|summary| summary.value.iter().any(is_config));
         let mut writer = Writer::create(&self.folder, &before)?;
+        if before.is_empty() {
+            // A reader takes the first start that it sees for the beginning, and each that follows for a restart.
+            writer.append(&Event::start(unix_now(), 0))?;
+        }
         if let Some(from) = cut.iter().map(|event| event.step).min() {
             writer.append(&Event::start(unix_now(), from))?;
             kept.iter().filter(|event| event.step >= from).try_for_each(|event| writer.append(event))?;
