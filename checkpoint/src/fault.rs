@@ -4,8 +4,9 @@
 //! crate above. They are compiled with the feature `fault-points` only; without it a point is nothing at all.
 //!
 //! `TRAINLOOP_FAULT` says what happens: `commit/rename=kill@3` at the third passing of that point, `@3+` from it on, without
-//! `@` at the first. Several are separated by commas. ` rank=1` behind one limits it to that worker. For the actions see
-//! `Action`. What has happened is appended to the file that `TRAINLOOP_FAULT_LOG` names.
+//! `@` at the first, `@gate` while the file that `TRAINLOOP_FAULT_GATE` names is there and holds that point's name, or nothing.
+//! Several are separated by commas. ` rank=1` behind one limits it to that worker. For the actions see `Action`. What has
+//! happened is appended to the file that `TRAINLOOP_FAULT_LOG` names.
 //!
 //! It is public for the crate `trainloop` and its tests, and no part of what this crate promises.
 

@@ -1,6 +1,6 @@
 //! What happens at the points: as the environment says, or, in a test of this crate, as its thread says.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,10 +73,30 @@ struct Fault {
     /// `None` is `*`: every operation on the disk at which the action can happen.
     point: Option<Point>,
     action: Action,
-    at: u64,
-    goes_on: bool,
+    when: When,
     rank: Option<usize>,
     passed: u64,
+}
+
+/// At which passings of its point it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// At this one.
+    At(u64),
+    /// At this one and all that follow.
+    From(u64),
+    /// While the gate's file is there.
+    Gate,
+}
+
+impl When {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "gate" {
+            return Ok(Self::Gate);
+        }
+        let number = text.trim_end_matches('+').parse().map_err(|_| "behind `@` comes a number, or `gate`")?;
+        Ok(if text.ends_with('+') { Self::From(number) } else { Self::At(number) })
+    }
 }
 
 impl Fault {
@@ -90,8 +110,7 @@ impl Fault {
         };
         let (point, action) = text.split_once('=').ok_or("it has no `=`")?;
         let (action, at) = action.split_once('@').unwrap_or((action, "1"));
-        let goes_on = at.ends_with('+');
-        let at = at.trim_end_matches('+').parse().map_err(|_| "behind `@` comes a number")?;
+        let when = When::parse(at)?;
         let (_, action) = *ACTIONS.iter().find(|(name, _)| *name == action).ok_or("there is no such action")?;
         let point = match point {
             "*" => None,
@@ -100,7 +119,7 @@ impl Fault {
         if point.is_some_and(|point| !action.can_happen(point.operation)) {
             return Err("that cannot happen there".to_owned());
         }
-        Ok(Self { point, action, at, goes_on, rank, passed: 0 })
+        Ok(Self { point, action, when, rank, passed: 0 })
     }
 
     /// Counts a passing; true where it is to happen now.
@@ -113,7 +132,11 @@ impl Fault {
             return false;
         }
         self.passed += 1;
-        self.passed == self.at || self.goes_on && self.passed > self.at
+        match self.when {
+            When::At(passing) => self.passed == passing,
+            When::From(passing) => self.passed >= passing,
+            When::Gate => is_at_gate(point),
+        }
     }
 }
 
@@ -181,6 +204,11 @@ pub(crate) fn strike(point: Point) -> Option<Strike> {
 
 fn gate() -> PathBuf {
     std::env::var_os(GATE).unwrap_or_default().into()
+}
+
+/// The gate's file is there, and names this point or none.
+fn is_at_gate(point: Point) -> bool {
+    fs::read_to_string(gate()).is_ok_and(|named| named.is_empty() || named.trim() == point.name)
 }
 
 fn strikes(faults: &mut [Fault], point: Point) -> Option<Strike> {

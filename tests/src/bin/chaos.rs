@@ -1,19 +1,21 @@
 //! What `cargo xtask chaos` kills again and again: the shipped digits in random order, a net with dropout, gradients
 //! summed up over several batches, checkpoints in the middle of epochs and of such windows. Each rank appends what it did to
-//! `NAME-trace-RANK.jsonl`. Prints the last checkpoint's folder.
+//! `NAME-trace-RANK.jsonl`. Prints the last checkpoint's folder. A run that is to live through faults starts again by itself
+//! after each, and ends with the epoch whose number `NAME-ends` holds.
 //!
 //!     chaos PLAN
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor, nn};
 use trainloop::data::idx::{self, IdxArray};
 use trainloop::prelude::*;
-use trainloop_tests::chaos::{BATCH_SIZE, Plan, SAVE_EVERY, WINDOW, WORKERS};
+use trainloop_tests::chaos::{BATCH_SIZE, Plan, WINDOW, WORKERS, unix_time};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits/data");
 
@@ -21,6 +23,7 @@ const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits/data
 struct Config {
     samples: usize,
     epochs: u64,
+    save_every: u64,
 }
 
 #[derive(Metrics, Serialize, Deserialize, Debug, Clone)]
@@ -138,8 +141,8 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     if let Some(checkpoint) = ctx.checkpoint()? {
         checkpoint.restore(&mut state)?;
     }
-    tell(json!({ "begins_after": state.batches }))?;
-    while state.epoch < config.epochs {
+    tell(json!({ "begins_after": state.batches, "pid": std::process::id() }))?;
+    while state.epoch < config.epochs && !ends(ctx.run_name(), state.epoch) {
         for batch in state.loader.epoch(state.epoch)? {
             let batch = batch?;
             let loss = state.model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
@@ -149,9 +152,10 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
             }
             state.loss_sum += f64::try_from(&loss)?;
             state.batches += 1;
-            tell(json!({ "batch": state.batches, "indices": &batch.indices[..batch.samples()] }))?;
+            let indices = &batch.indices[..batch.samples()];
+            tell(json!({ "batch": state.batches, "at": unix_time(), "indices": indices }))?;
             ctx.step(&state)?;
-            if ctx.steps().is_multiple_of(SAVE_EVERY) {
+            if ctx.steps().is_multiple_of(config.save_every) {
                 tell(json!({ "committed": state.batches }))?;
             }
         }
@@ -163,14 +167,27 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     Ok(())
 }
 
+/// Some epochs before it ends a run is told when, so that all ranks know.
+fn ends(run: &str, epochs: u64) -> bool {
+    let told = fs::read_to_string(format!("{run}-ends")).ok();
+    told.and_then(|told| told.parse().ok()).is_some_and(|last: u64| epochs >= last)
+}
+
 #[trainloop::main]
 fn main() -> Result<()> {
     let argument = std::env::args().nth(1).unwrap_or_default();
     let plan: Plan = serde_json::from_str(&argument).map_err(Error::other)?;
-    let outcome = TorchTrainer::<train>::new(Config { samples: plan.samples, epochs: plan.epochs })
-        .scaling(ScalingConfig::workers(WORKERS))
-        .run(RunConfig::named(plan.name).storage("runs").progress(false))
-        .checkpoint(CheckpointConfig::new().keep(2).every_steps(SAVE_EVERY))
+    let mut scaling = ScalingConfig::workers(WORKERS);
+    let mut run = RunConfig::named(plan.name).storage("runs").progress(false);
+    if let Some(silence) = plan.lives_on_after_ms.map(Duration::from_millis) {
+        scaling = scaling.heartbeat(silence / 20, silence).start_timeout(Duration::from_secs(30));
+        run = run.failure(FailureConfig::unlimited());
+    }
+    let config = Config { samples: plan.samples, epochs: plan.epochs, save_every: plan.save_every };
+    let outcome = TorchTrainer::<train>::new(config)
+        .scaling(scaling)
+        .run(run)
+        .checkpoint(CheckpointConfig::new().keep(2).every_steps(plan.save_every))
         .fit()?;
     if let Some(latest) = outcome.latest_checkpoint()? {
         println!("{}", latest.path().display());

@@ -1,9 +1,9 @@
 //! The kills themselves, and the verdict.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,16 @@ use trainloop_checkpoint::verify;
 
 use super::kill::{Kill, Moment, Victim, draw};
 use super::trace::{Trace, files, missing};
-use super::{BATCH_SIZE, Options, Plan, Result, SAMPLES, Verdict, WORKERS};
+use super::{BATCH_SIZE, Options, Plan, Result, Verdict, WORKERS};
 
 /// No start takes so long, even on a loaded machine; one that does hangs.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The last global batch is smaller than the others, and so is the last window.
+const SAMPLES: usize = 490;
+
+/// After so many batches comes a checkpoint.
+const SAVE_EVERY: u64 = 5;
 
 /// Batches of a rank in one epoch.
 const OF_EPOCH: u64 = SAMPLES.div_ceil(BATCH_SIZE * WORKERS) as u64;
@@ -78,11 +84,12 @@ pub fn run(options: &Options, say: &mut dyn FnMut(String)) -> Result<Verdict> {
     if traces[0].iter().any(|trace| trace.batches.len() as u64 != epochs * OF_EPOCH) {
         return Err("the run that was never killed has not seen all of its batches".into());
     }
+    let [of_whole, of_killed] = [0, 1].map(|run: usize| traces[run].iter().collect::<Vec<_>>());
     Ok(Verdict {
         kills: killed.kills,
         bit_equal: differing.is_empty() && before.len() == after.len(),
-        samples_lost: missing(&traces[0], &traces[1]),
-        samples_repeated: missing(&traces[1], &traces[0]),
+        samples_lost: missing(&of_whole, &of_killed),
+        samples_repeated: missing(&of_killed, &of_whole),
         damaged_checkpoints: killed.damaged,
     })
 }
@@ -98,12 +105,13 @@ struct Campaign<'a> {
 
 impl<'a> Campaign<'a> {
     fn new(options: &'a Options, name: &str, epochs: u64) -> Self {
-        let plan = Plan { name: name.to_owned(), samples: SAMPLES, epochs };
+        let plan =
+            Plan { name: name.to_owned(), samples: SAMPLES, epochs, save_every: SAVE_EVERY, lives_on_after_ms: None };
         Self { options, plan, kills: 0, in_epoch: 0, damaged: 0 }
     }
 
     fn file(&self, suffix: &str) -> PathBuf {
-        self.options.folder.join(format!("{}-{suffix}", self.plan.name))
+        self.plan.file(&self.options.folder, suffix)
     }
 
     fn traces(&self) -> Result<Vec<Trace>> {
@@ -111,13 +119,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn start(&self, fault: &str) -> Result<Child> {
-        let mut command = Command::new(&self.options.program);
-        command.arg(serde_json::to_string(&self.plan)?).current_dir(&self.options.folder).stdin(Stdio::null());
-        command.stdout(File::create(self.file("stdout"))?).stderr(File::create(self.file("stderr"))?);
-        command.env("TRAINLOOP_FAULT", fault).env("TRAINLOOP_FAULT_LOG", self.file("faults"));
-        // As many threads in all ranks, whatever the machine has: sums over threads differ in their last bits.
-        command.env("OMP_NUM_THREADS", "1").env_remove("RUST_BACKTRACE");
-        Ok(command.spawn()?)
+        self.plan.start(&self.options.program, &self.options.folder, fault)
     }
 
     /// Waits for the driver's end.
