@@ -10,6 +10,21 @@ use crate::channel::decode;
 /// the JSON form of protocol buffers.
 struct Record(Value);
 
+/// A map's key that is no string is written as JSON, and is no longer than this: where keys are maps whose keys are maps,
+/// each level doubles the marks that the one inside needs.
+const MAX_KEY: usize = 64 * 1024;
+
+fn key_text<E: Error>(key: &Value) -> Result<String, E> {
+    let text = key.to_string();
+    if text.len() > MAX_KEY {
+        return Err(E::custom(format!(
+            "a map's key is {} bytes long as JSON, and may be {MAX_KEY}; use a string or a number as the key",
+            text.len()
+        )));
+    }
+    Ok(text)
+}
+
 /// The value that a worker encoded.
 pub(crate) fn record(bytes: &[u8]) -> crate::Result<Value> {
     let Record(value) = decode(bytes, "read the metrics of a report")?;
@@ -93,7 +108,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
         while let Some((Record(key), Record(value))) = map.next_entry()? {
             let key = match key {
                 Value::String(key) => key,
-                other => other.to_string(),
+                other => key_text(&other)?,
             };
             entries.insert(key, value);
         }
@@ -204,6 +219,18 @@ mod tests {
         let text = r#"{"losses":["NaN","Infinity","-Infinity",0.1],"note":null,"step":18446744073709551615}"#;
         let expected: Value = serde_json::from_str(text).unwrap();
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn keys_that_are_no_strings_are_written_as_json_unless_they_explode() {
+        let record = |bytes: &[u8]| record(bytes).map_err(|error| error.to_string());
+        // {[1, "a"]: true, 7: false}
+        let plain = record(b"\x82\x92\x01\xa1a\xc3\x07\xc2").unwrap();
+        assert_eq!(plain.to_string(), r#"{"[1,\"a\"]":true,"7":false}"#);
+        // {{{…{nil: 1}…: 1}: 1}: 1}, 60 deep: 2^60 backslashes.
+        let deep = [[0x81; 60].as_slice(), &[0xc0], &[1; 60]].concat();
+        let error = record(&deep).unwrap_err();
+        assert!(error.contains("a map's key is") && error.contains("use a string"), "{error}");
     }
 
     #[test]
