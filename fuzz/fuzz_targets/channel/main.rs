@@ -20,8 +20,8 @@ mod identity;
 mod records;
 mod stand_ins;
 
-pub(crate) use stand_ins::{Cuda, callback, controller, error, launch, trainer, worker};
 pub(crate) use error::{Error, Result};
+pub(crate) use stand_ins::{Cuda, callback, controller, error, launch, trainer, worker};
 
 // What of `tch` the files name.
 extern crate self as tch;
