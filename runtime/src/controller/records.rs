@@ -4,11 +4,12 @@ use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::channel::decode;
-
 /// A JSON value in which a float that JSON cannot write is one of the strings `"NaN"`, `"Infinity"`, `"-Infinity"`, as in
 /// the JSON form of protocol buffers.
 struct Record(Value);
+
+/// What is nested deeper than `serde_json` reads could not be read back, and would take a thread's whole stack.
+const MAX_DEPTH: usize = 128;
 
 /// A map's key that is no string is written as JSON, and is no longer than this: where keys are maps whose keys are maps,
 /// each level doubles the marks that the one inside needs.
@@ -27,7 +28,10 @@ fn key_text<E: Error>(key: &Value) -> Result<String, E> {
 
 /// The value that a worker encoded.
 pub(crate) fn record(bytes: &[u8]) -> crate::Result<Value> {
-    let Record(value) = decode(bytes, "read the metrics of a report")?;
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let Record(value) = Record::deserialize(&mut deserializer)
+        .map_err(|error| crate::Error::serde("read the metrics of a report", error))?;
     Ok(value)
 }
 
@@ -231,6 +235,14 @@ mod tests {
         let deep = [[0x81; 60].as_slice(), &[0xc0], &[1; 60]].concat();
         let error = record(&deep).unwrap_err();
         assert!(error.contains("a map's key is") && error.contains("use a string"), "{error}");
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_an_error_on_a_small_stack() {
+        let deep = [[0x91; 2000].as_slice(), &[0xc0]].concat();
+        let error = record(&deep).unwrap_err().to_string();
+        assert!(error.contains("read the metrics of a report"), "{error}");
+        record(&[[0x91; 100].as_slice(), &[0xc0]].concat()).unwrap();
     }
 
     #[test]
