@@ -4,6 +4,8 @@
 //! From then on it pushes what happens; nobody polls.
 
 mod frame;
+#[cfg(test)]
+mod fuzzing;
 pub(crate) mod handshake;
 mod message;
 mod stream;

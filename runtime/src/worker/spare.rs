@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use tch::{Device, Kind, Tensor};
 
-use super::entry::die_with_the_driver;
+use super::arrival::die_with_the_driver;
 use crate::error::{Error, Result};
 use crate::launch::Invitation;
 
