@@ -138,7 +138,8 @@ fn introduce(mut connection: &UnixStream, token: &str, rank: usize) -> (bool, bo
     connection.read_exact(&mut body).unwrap();
     let challenge: Challenge = rmp_serde::from_slice(&body).unwrap();
     let proof = |side: &[u8]| {
-        let key = blake3::derive_key("trainloop 2026-11 the channel between a driver and its workers", token.as_bytes());
+        let key =
+            blake3::derive_key("trainloop 2026-11 the channel between a driver and its workers", token.as_bytes());
         let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(side).update(&(rank as u64).to_le_bytes()).update(&[7; 32]).update(&challenge.nonce);
         *hasher.finalize().as_bytes()

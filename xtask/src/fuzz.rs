@@ -21,8 +21,13 @@ pub(crate) struct Args {
 }
 
 /// The targets, and how many inputs take each some 10 to 20 seconds.
-const TARGETS: [(&str, u64); 5] =
-    [("manifest", 150_000), ("journal", 150_000), ("safetensors", 300_000), ("state_dict", 300_000), ("channel", 30_000)];
+const TARGETS: [(&str, u64); 5] = [
+    ("manifest", 150_000),
+    ("journal", 150_000),
+    ("safetensors", 300_000),
+    ("state_dict", 300_000),
+    ("channel", 30_000),
+];
 
 /// What the channel's target may allocate at once, in MiB: inputs are small, and a length that is only claimed costs nothing.
 const CHANNEL_ALLOCATES: &str = "-malloc_limit_mb=16";

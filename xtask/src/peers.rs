@@ -35,7 +35,10 @@ pub(crate) fn environment() -> Result<PathBuf> {
     }
     let python = slot.path().join("bin/python");
     // One that was made when the list was shorter; torch need not come anew for that.
-    let missing = PACKAGES.iter().filter(|(name, version)| !has(&python, name, version)).map(|(name, version)| pinned(name, version));
+    let missing = PACKAGES
+        .iter()
+        .filter(|(name, version)| !has(&python, name, version))
+        .map(|(name, version)| pinned(name, version));
     let missing = missing.collect::<Vec<_>>();
     if !missing.is_empty() {
         cargo::run(Command::new(&python).args(["-m", "pip", "install", "--no-cache-dir"]).args(missing))?;
@@ -49,7 +52,8 @@ fn pinned(name: &str, version: &str) -> String {
 }
 
 fn has(python: &Path, name: &str, version: &str) -> bool {
-    let program = "import importlib.metadata as m, sys; v = m.version(sys.argv[1]); sys.exit(sys.argv[2] not in ('', v))";
+    let program =
+        "import importlib.metadata as m, sys; v = m.version(sys.argv[1]); sys.exit(sys.argv[2] not in ('', v))";
     let there = Command::new(python).args(["-c", program, name, version]).stderr(Stdio::null()).status();
     there.is_ok_and(|status| status.success())
 }
@@ -61,7 +65,8 @@ fn fill(slot: &Slot) -> Result<()> {
         cargo::run(Command::new(python3()?).args(["-m", "venv"]).arg(path))?;
         let requirement = format!("torch=={}", RELEASE.version);
         let mut pip = Command::new(path.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement]).args(PACKAGES.map(|(name, version)| pinned(name, version)));
+        pip.args(["-m", "pip", "install", "--no-cache-dir", &requirement])
+            .args(PACKAGES.map(|(name, version)| pinned(name, version)));
         cargo::run(pip.env("TMPDIR", scratch))
     })
 }

@@ -53,12 +53,7 @@ impl Door {
             listening.tcp.as_ref().map_or(Ok(()), |tcp| watch(tcp, Source::Listener, registry))
         };
         watch().map_err(|error| Error::channel(format!("cannot listen for workers: {error}")))?;
-        Ok(Self {
-            listening,
-            strangers: BTreeMap::new(),
-            next_stranger: 0,
-            max_strangers: MAX_STRANGERS + world_size,
-        })
+        Ok(Self { listening, strangers: BTreeMap::new(), next_stranger: 0, max_strangers: MAX_STRANGERS + world_size })
     }
 
     pub(super) fn invite(&self, rank: usize) -> Invitation {
@@ -125,7 +120,10 @@ impl Door {
             self.strangers.pop_first();
         }
         if self.strangers.len() < before {
-            tracing::warn!("{} connections that said nothing for {PATIENCE:?} were closed", before - self.strangers.len());
+            tracing::warn!(
+                "{} connections that said nothing for {PATIENCE:?} were closed",
+                before - self.strangers.len()
+            );
             self.accept(registry);
         }
     }

@@ -19,7 +19,8 @@ pub(super) struct Share {
     pub(super) weight: f64,
     pub(super) begins_window: bool,
     pub(super) ends_window: bool,
-    pub(super) global: GlobalBatch,
+    /// `None` where each rank has its own, as many as come: those of a stream.
+    pub(super) global: Option<GlobalBatch>,
 }
 
 /// What all ranks' shares of a batch are together.
@@ -87,7 +88,7 @@ impl<B> Batch<B> {
         self.share.ends_window
     }
 
-    pub(crate) fn global(&self) -> GlobalBatch {
+    pub(crate) fn global(&self) -> Option<GlobalBatch> {
         self.share.global
     }
 

@@ -144,7 +144,7 @@ impl Plan {
             weight: (own.len() * self.sampler.world_size()) as f64 / window.len() as f64,
             begins_window: batch.start == window.start,
             ends_window: batch.end == window.end,
-            global: self.global(&batch),
+            global: Some(self.global(&batch)),
         };
         (samples, share)
     }
@@ -229,10 +229,10 @@ mod tests {
             let mut all = Vec::new();
             for index in 0..plans[0].batches() {
                 let shares: Vec<_> = plans.iter().map(|plan| plan.batch(index)).collect();
-                let GlobalBatch { samples, first_rank, longest, .. } = shares[0].1.global;
+                let GlobalBatch { samples, first_rank, longest, .. } = shares[0].1.global.unwrap();
                 let places =
                     (0..longest).flat_map(|row| (0..ranks).map(move |place| ((first_rank + place) % ranks, row)));
-                all.extend(places.take(samples).map(|(rank, row)| shares[rank].0[row]));
+                all.extend(places.take(samples).map(|(rank, row)| shares[rank].0[row].index));
             }
             assert_eq!(all, (from.0..103).collect::<Vec<_>>(), "{from:?} on {ranks} ranks");
         }

@@ -19,7 +19,7 @@ use crate::controller::allow_open_files;
 use crate::error::{Error, Result};
 use crate::launch::Invitation;
 use crate::metric::Metrics;
-use crate::worker::Doing;
+use crate::worker::{Doing, StepTimes};
 
 /// As workers beat unless a run says otherwise.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -277,7 +277,9 @@ impl Rank {
             self.place = Place::Staying(0);
         } else {
             self.place = Place::Returned;
-            self.say(&ToController::Finished { output: encode(&(), "write")?, stood_still: Duration::ZERO })?;
+            let step_times = StepTimes::default();
+            let output = encode(&(), "write")?;
+            self.say(&ToController::Finished { output, stood_still: Duration::ZERO, step_times })?;
         }
         Ok(())
     }

@@ -127,12 +127,7 @@ impl<N> Model<N> {
         Self::of_net(vars, net).of_group(group, weight, options)
     }
 
-    fn of_group(
-        mut self,
-        group: Option<&Rc<ProcessGroup>>,
-        weight: LossWeight,
-        options: ModelOptions,
-    ) -> Result<Self> {
+    fn of_group(mut self, group: Option<&Rc<ProcessGroup>>, weight: LossWeight, options: ModelOptions) -> Result<Self> {
         self.weight = weight;
         self.options = options.ddp;
         self.autocast = options.autocast;

@@ -201,12 +201,10 @@ impl<'a, L: TrainLoop> Session<'a, L> {
         let workers = self.trainer.scaling.next_generation();
         let slots_lost = workers.as_ref().is_ok_and(|workers| *workers < origin.workers);
         let not_restarted = match (policy.decide(&self.failed(&failure, slots_lost)), workers) {
-            (Decision::Restart, _) if let Some(engine) = self.engine => {
-                Some(format!(
-                    "{engine} has started the ranks, and starts them again where it is told to; a run of the same name \
+            (Decision::Restart, _) if let Some(engine) = self.engine => Some(format!(
+                "{engine} has started the ranks, and starts them again where it is told to; a run of the same name \
                      then goes on from its latest checkpoint"
-                ))
-            }
+            )),
             (Decision::Restart, Ok(workers)) => {
                 run.restarts += 1;
                 self.console.warning(&format!("{failure}\nthe group starts again (restart {})", run.restarts));

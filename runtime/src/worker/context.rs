@@ -123,8 +123,7 @@ impl<M> Context<M> {
     /// [`SyncBatchNorm`](crate::nn::SyncBatchNorm).
     #[must_use]
     pub fn replicas(&self) -> Replicas {
-        let group = self.parts.group.as_ref().filter(|_| self.parts.ddp);
-        Replicas::new(group.cloned(), self.weight.clone())
+        Replicas::new(self.ddp_group().cloned(), self.weight.clone())
     }
 
     /// Builds a net on this worker's device and prepares it for the run's strategy: with `ddp`, every rank begins with
@@ -150,7 +149,7 @@ impl<M> Context<M> {
     /// As [`prepare_model`](Self::prepare_model).
     pub fn prepare_model_with<N>(&self, options: ModelOptions, build: impl FnOnce(&Path<'_>) -> N) -> Result<Model<N>> {
         log::settle();
-        let group = self.replicas();
+        let group = self.ddp_group();
         activity::within(Collective::PrepareModel, || {
             Model::prepare(self.parts.device, group, self.weight.clone(), options, build)
         })
@@ -174,7 +173,7 @@ impl<M> Context<M> {
     /// # Errors
     /// As [`prepare_model`](Self::prepare_model).
     pub fn prepare_built_model<N>(&self, built: (VarStore, N), options: ModelOptions) -> Result<Model<N>> {
-        let group = self.replicas();
+        let group = self.ddp_group();
         activity::within(Collective::PrepareModel, || {
             Model::prepare_built(self.parts.device, group, self.weight.clone(), options, built)
         })
@@ -184,12 +183,12 @@ impl<M> Context<M> {
     /// ranks. One that was built from a prepared [`Model`] knows of them.
     #[must_use]
     pub fn prepare_optimizer<R: Rule>(&self, mut optimizer: Optimizer<R>) -> Optimizer<R> {
-        optimizer.join_ranks(self.weight.clone(), self.replicas().cloned());
+        optimizer.join_ranks(self.weight.clone(), self.ddp_group().cloned());
         optimizer
     }
 
     /// The ranks that have a replica of each model.
-    fn replicas(&self) -> Option<&Rc<ProcessGroup>> {
+    fn ddp_group(&self) -> Option<&Rc<ProcessGroup>> {
         self.parts.group.as_ref().filter(|_| self.parts.ddp)
     }
 

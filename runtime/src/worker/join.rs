@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::activity;
 use super::channel_link::ChannelLink;
 use crate::c10d::{self, FileStore, GroupOptions, Interface, ProcessGroup, TcpStore};
-use crate::channel::{Shared, Start, Stream, StoreAt, ToController};
+use crate::channel::{Shared, Start, StoreAt, Stream, ToController};
 use crate::error::{Error, Result};
 use crate::trainer::Backend;
 

@@ -134,6 +134,7 @@ impl<D: IterableDataset> StreamEpoch<D> {
             weight: (own * self.ranks.world_size) as f64 / total as f64,
             begins_window: true,
             ends_window: true,
+            global: None,
         };
         let data = match read {
             Some((number, read)) => {

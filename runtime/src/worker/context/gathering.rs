@@ -38,7 +38,7 @@ impl<M> Context<M> {
     }
 
     /// [`gather`](Self::gather) of what a net made of a batch of a prepared loader: exactly as many samples as there are, in
-    /// the epoch's order. What an uneven last batch was filled up with, stand-ins and
+    /// the epoch's order; of a stream, rank after rank. What an uneven last batch was filled up with, stand-ins and
     /// [padding](crate::data::Tail::Pad), is left out, so that 82 samples on two ranks are 82. The first dimension of each
     /// tensor counts the batch's samples. Collective. As Accelerate's `gather_for_metrics`.
     ///
@@ -76,27 +76,39 @@ impl<M> Context<M> {
                 }
                 _ => format!("{} for {rows} samples", exchange::layout(tensor, &tensor.size())),
             };
-            let GlobalBatch { samples, ranks, first_rank, longest } = global;
             let number = batch.index();
             let what = exchange::words(&tensors, of_a_row);
             if let Some(group) = group {
-                let whole = format!("batch {number} of {samples} ({longest} × {ranks} from rank {first_rank}): {what}");
-                exchange::agree(group, OPERATION, &whole)?;
+                let of = match global {
+                    Some(GlobalBatch { samples, ranks, first_rank, longest }) => {
+                        format!("of {samples} ({longest} × {ranks} from rank {first_rank})")
+                    }
+                    None => "of a stream".to_owned(),
+                };
+                exchange::agree(group, OPERATION, &format!("batch {number} {of}: {what}"))?;
             }
-            if ranks != self.world_size() {
+            if let Some(global) = global.filter(|global| global.ranks != self.world_size()) {
                 return Err(Error::config(format!(
-                    "the batch is that of a loader for {ranks} ranks, and there are {}; have the loader prepared by \
+                    "the batch is that of a loader for {} ranks, and there are {}; have the loader prepared by \
                      `ctx.prepare_data_loader`",
+                    global.ranks,
                     self.world_size()
                 )));
             }
+            let shares = match global {
+                Some(_) => Vec::new(),
+                None => exchange::values(group, batch.samples())?,
+            };
             tensors.map(&mut |tensor| {
                 if tensor.size().first() != Some(&(rows as i64)) {
                     return Err(Error::config(format!(
                         "{OPERATION} was given {what}; give tensors whose first dimension counts the batch's samples"
                     )));
                 }
-                gathered_samples(group, tensor, global)
+                match global {
+                    Some(global) => gathered_samples(group, tensor, global),
+                    None => gathered_shares(group, tensor, &shares),
+                }
             })
         })
     }
@@ -175,6 +187,18 @@ fn gathered_samples(group: Option<&ProcessGroup>, tensor: &Tensor, global: Globa
     let turned: Vec<&Tensor> = (0..ranks).map(|place| &all[(first_rank + place) % ranks]).collect();
     let interleaved = Tensor::f_stack(&turned, 1)?.f_flatten(0, 1)?;
     Ok(interleaved.f_narrow(0, 0, samples as i64)?)
+}
+
+/// The samples of all ranks, of which each has so many, rank after rank.
+fn gathered_shares(group: Option<&ProcessGroup>, tensor: &Tensor, shares: &[usize]) -> Result<Tensor> {
+    let longest = shares.iter().copied().max().unwrap_or(0).max(1);
+    let filled = filled_to(&tensor.f_detach()?, 0, longest as i64, 0.0, false)?;
+    let all = match group {
+        Some(group) => group.all_gather(&filled)?,
+        None => vec![filled],
+    };
+    let own = all.iter().zip(shares).map(|(rows, &share)| rows.f_narrow(0, 0, share as i64));
+    Ok(Tensor::f_cat(&own.collect::<Result<Vec<_>, _>>()?, 0)?)
 }
 
 /// How [`Context::pad_across_ranks`] fills up: along which dimension, with what, at which end.
