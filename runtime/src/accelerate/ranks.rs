@@ -55,6 +55,18 @@ impl<M> Accelerator<'_, M> {
         self.ctx.gather_object(value)
     }
 
+    /// Hands values to the run's trackers: [`Context::log_at`], or, without a step, [`Context::log`]. The trackers themselves
+    /// are the run's, [`RunConfig::tracker`](crate::trainer::RunConfig::tracker).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn log(&self, values: &impl Serialize, step: Option<u64>) -> Result<()> {
+        match step {
+            Some(step) => self.ctx.log_at(step, values),
+            None => self.ctx.log(values),
+        }
+    }
+
     /// [`Context::split_between_ranks`].
     #[must_use]
     pub fn split_between_processes<'l, T>(&self, list: &'l [T]) -> &'l [T] {
