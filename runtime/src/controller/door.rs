@@ -18,8 +18,9 @@ use crate::launch::{Invitation, Listening};
 /// A connection that has not proved itself by then is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many connections may wait at once, besides one for each rank; the one that has waited longest makes room.
-const MAX_STRANGERS: usize = 1024;
+/// So many connections may wait at once, besides one for each rank; the one that has waited longest makes room. Far below the
+/// limit of open files, which they must not use up.
+const MAX_STRANGERS: usize = 128;
 
 /// Where the driver can be reached, and the connections that have not yet said who they are.
 pub(super) struct Door {

@@ -103,13 +103,14 @@ impl<'de, S: Serializer> Visitor<'de> for Transcoder<S> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<S::Ok, A::Error> {
-        let mut writer = self.0.serialize_seq(seq.size_hint()).map_err(A::Error::custom)?;
+        // The length is only claimed: room is made for what comes.
+        let mut writer = self.0.serialize_seq(None).map_err(A::Error::custom)?;
         while seq.next_element_seed(Element(&mut writer))?.is_some() {}
         writer.end().map_err(A::Error::custom)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Ok, A::Error> {
-        let mut writer = self.0.serialize_map(map.size_hint()).map_err(A::Error::custom)?;
+        let mut writer = self.0.serialize_map(None).map_err(A::Error::custom)?;
         while let Some(Key(key)) = map.next_key()? {
             writer.serialize_key(&key).map_err(A::Error::custom)?;
             map.next_value_seed(Entry(&mut writer))?;
