@@ -89,9 +89,10 @@ fn declared(krate: &Path, field: &CollateField) -> TokenStream {
     let CollateField { name, visibility, ty, pad } = field;
     let doc = format!(" The samples' `{}`.", name.unraw());
     let private = respan(quote!(#krate::__private), ty.span());
-    let ty = match pad {
-        Some(_) => quote!(#krate::__private::Padded),
-        None => quote_spanned!(ty.span()=> <#ty as #private::Collate>::Batch),
+    let ty = if pad.is_some() {
+        quote!(#krate::__private::Padded)
+    } else {
+        quote_spanned!(ty.span()=> <#ty as #private::Collate>::Batch)
     };
     quote!(#[doc = #doc] #visibility #name: #ty)
 }
@@ -100,10 +101,9 @@ fn collated(krate: &Path, field: &CollateField, place: &Index) -> TokenStream {
     let CollateField { name, ty, pad, .. } = field;
     let text = name.unraw().to_string();
     let private = respan(quote!(#krate::__private), ty.span());
-    match pad {
-        Some(value) => {
-            quote_spanned!(ty.span()=> #name: #private::pad_field::<#ty>(#text, __columns.#place, #value)?)
-        }
-        None => quote_spanned!(ty.span()=> #name: #private::collate_field::<#ty>(#text, __columns.#place)?),
+    if let Some(value) = pad {
+        quote_spanned!(ty.span()=> #name: #private::pad_field::<#ty>(#text, __columns.#place, #value)?)
+    } else {
+        quote_spanned!(ty.span()=> #name: #private::collate_field::<#ty>(#text, __columns.#place)?)
     }
 }

@@ -14,7 +14,9 @@ fn item(document: &str, attribute: &str) -> (TokenStream, TokenStream) {
     let text = fs::read_to_string(root().join("..").join(document)).unwrap();
     let blocks = text.split("```rust").skip(1).map(|block| {
         let code = block.split_once('\n').unwrap().1.split("```").next().unwrap();
-        syn::parse_file(code).unwrap_or_else(|error| panic!("{document}: {error}\n{code}"))
+        // Lines that rustdoc hides.
+        let code: String = code.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
+        syn::parse_file(&code).unwrap_or_else(|error| panic!("{document}: {error}\n{code}"))
     });
     for mut item in blocks.flat_map(|file| file.items) {
         let attributes: &mut Vec<Attribute> = match &mut item {
