@@ -6,6 +6,8 @@ pub mod csv;
 mod dataset;
 mod epoch;
 pub mod idx;
+#[cfg(feature = "images")]
+mod images;
 mod in_memory;
 mod loader;
 mod mersenne;
@@ -20,6 +22,8 @@ pub(crate) use batch::GlobalBatch;
 pub use collate::{Collate, Pad, Padded};
 pub use dataset::{Dataset, Draw};
 pub use epoch::Epoch;
+#[cfg(feature = "images")]
+pub use images::{ImageFolder, LabelledImage};
 pub use in_memory::InMemory;
 pub use loader::{DataLoader, DataLoaderBuilder};
 pub use order::{BucketSampler, Order, WeightedSampler};
