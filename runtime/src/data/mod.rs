@@ -1,5 +1,7 @@
 //! Datasets, the distributed sampler, the loader with its threads, and readers of data files.
 
+#[cfg(feature = "parquet")]
+pub mod arrow;
 mod batch;
 pub(crate) mod collate;
 pub mod csv;
@@ -12,6 +14,8 @@ mod in_memory;
 mod loader;
 mod mersenne;
 mod order;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod plan;
 mod sampler;
 mod stream;
