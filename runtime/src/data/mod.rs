@@ -1,15 +1,21 @@
 //! Datasets, the distributed sampler, the loader with its threads, and readers of data files.
 
+#[cfg(feature = "parquet")]
+pub mod arrow;
 mod batch;
 pub(crate) mod collate;
 pub mod csv;
 mod dataset;
 mod epoch;
 pub mod idx;
+#[cfg(feature = "images")]
+mod images;
 mod in_memory;
 mod loader;
 mod mersenne;
 mod order;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod plan;
 mod sampler;
 mod stream;
@@ -20,6 +26,8 @@ pub(crate) use batch::GlobalBatch;
 pub use collate::{Collate, Pad, Padded};
 pub use dataset::{Dataset, Draw};
 pub use epoch::Epoch;
+#[cfg(feature = "images")]
+pub use images::{ImageFolder, LabelledImage};
 pub use in_memory::InMemory;
 pub use loader::{DataLoader, DataLoaderBuilder};
 pub use order::{BucketSampler, Order, WeightedSampler};
