@@ -55,7 +55,7 @@ impl Checkpoint {
     }
 
     /// As the rank of a run reads it.
-    pub(crate) fn as_seen_by(self, beside: Beside) -> Self {
+    pub(crate) fn seen_by(self, beside: Beside) -> Self {
         Self { reader: beside.reader, steps: Some(beside.steps), ..self }
     }
 

@@ -99,9 +99,9 @@ fn every_weighted_draw_is_pytorchs() {
         let samples = weights.len();
         let weighted = WeightedSampler::new(weights, expected.len(), number("seed")).unwrap();
         let of_rank = |rank, world| {
-            let sampler = DistributedSampler::new(samples, rank, world).unwrap().order(weighted.clone()).unwrap();
-            assert_eq!(sampler.total(), expected.len());
-            sampler.indices(number("epoch")).unwrap()
+            let divided = DistributedSampler::new(samples, rank, world).unwrap().order(weighted.clone()).unwrap();
+            assert_eq!(divided.total(), expected.len());
+            divided.indices(number("epoch")).unwrap()
         };
         assert_eq!(of_rank(0, 1), expected, "{case}");
         let second: Vec<usize> = expected.iter().copied().skip(1).step_by(3).collect();

@@ -62,7 +62,7 @@ fn a_saved_state_is_gone_on_with() {
 fn calls_of_accumulate_are_counted_where_there_is_no_loader() {
     let seen = output("windows", 2, None);
     let close = |found: &Value, expected: f64| {
-        assert!((found.as_f64().unwrap() - expected).abs() < 1e-5, "{found}, {expected}")
+        assert!((found.as_f64().unwrap() - expected).abs() < 1e-5, "{found}, {expected}");
     };
     let mut weight = 0.0;
     for (place, seen) in seen.as_array().unwrap().iter().enumerate() {
@@ -71,7 +71,7 @@ fn calls_of_accumulate_are_counted_where_there_is_no_loader() {
         // Rank r's loss is w times the call's number and r.
         let own = |rank: f64| (0..calls).map(|call| (first + call as f64 + rank) / 3.0).sum::<f64>();
         let ends = calls == 3;
-        let expected = if ends { [(own(0.0) + own(1.0)) / 2.0; 2] } else { [own(0.0), own(1.0)] };
+        let expected = if ends { [f64::midpoint(own(0.0), own(1.0)); 2] } else { [own(0.0), own(1.0)] };
         weight -= if ends { expected[0] } else { 0.0 };
         assert_eq!(seen["syncs"], ends);
         close(&seen["gradients"][0], expected[0]);

@@ -74,7 +74,7 @@ fn the_environment_says_what_is_logged() {
     };
     let ended = with("scenario=loud");
     assert_eq!(ended.code, Some(1), "{ended:#?}");
-    assert!(ended.stderr.contains("TRAINLOOP_LOG is \"scenario=loud\", which is no filter"), "{ended:#?}");
+    assert!(ended.stderr.contains("TRAINLOOP_LOG is `scenario=loud`, which is no filter"), "{ended:#?}");
     assert!(!sandbox.storage().exists());
 
     assert_eq!(with("error,scenario=debug").code, Some(0));

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 /// What the driver says once both are warm.
 const READY: &str = "2 spare processes are ready for a restart (";
 
+#[allow(clippy::needless_pass_by_value)] // written where it is called
 fn start(sandbox: &Sandbox, change: Value) -> Running {
     let mut plan = json!({ "storage": sandbox.storage(), "workers": 2, "max_failures": 1 });
     plan.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -108,12 +109,16 @@ fn a_spare_that_is_not_ready_becomes_a_rank_all_the_same() {
     running.await_lines(&["report   1"]);
     let waiting = spares(&sandbox);
     // Stopped where it is, until after the rank's death.
-    waiting.iter().for_each(|spare| kill(*spare, Signal::STOP));
+    for spare in &waiting {
+        kill(*spare, Signal::STOP);
+    }
     let first = await_generation(&sandbox, 1);
     kill(first[1], Signal::KILL);
     running.await_lines(&["the group starts again"]);
     await_that("both ranks are started", || sandbox.processes().iter().filter(|pid| !first.contains(pid)).count() == 3);
-    waiting.iter().for_each(|spare| kill(*spare, Signal::CONT));
+    for spare in &waiting {
+        kill(*spare, Signal::CONT);
+    }
     let second = await_generation(&sandbox, 2);
     assert!(waiting.iter().all(|spare| second.contains(spare)), "{waiting:?} in {second:?}");
     finish(&sandbox, running, 2, 1);

@@ -14,6 +14,7 @@ fn all() -> Vec<(u64, u64)> {
 }
 
 /// Runs it in a folder of its own for each `name`, which the next run of that name goes on in.
+#[allow(clippy::needless_pass_by_value)] // written where it is called
 fn run(sandbox: &Sandbox, name: &str, workers: usize, change: Value) -> Ended {
     let mut config = json!({ "lengths": LENGTHS, "batch_size": BATCH_SIZE, "threads": 2, "epochs": 2 });
     config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

@@ -1,4 +1,4 @@
-//! TensorBoard's own reader reads the event files of a run that failed and went on: `cargo xtask test --peers`.
+//! `TensorBoard`'s own reader reads the event files of a run that failed and went on: `cargo xtask test --peers`.
 
 #![cfg(feature = "peers")]
 

@@ -15,7 +15,8 @@ fn item(document: &str, attribute: &str) -> (TokenStream, TokenStream) {
     let blocks = text.split("```rust").skip(1).map(|block| {
         let code = block.split_once('\n').unwrap().1.split("```").next().unwrap();
         // Lines that rustdoc hides.
-        let code: String = code.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
+        let code: Vec<&str> = code.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
+        let code = code.join("\n");
         syn::parse_file(&code).unwrap_or_else(|error| panic!("{document}: {error}\n{code}"))
     });
     for mut item in blocks.flat_map(|file| file.items) {

@@ -250,7 +250,7 @@ impl<'a, M> Accelerator<'a, M> {
     /// # Errors
     /// Those of [`Checkpoint::from_directory`] and [`Checkpoint::restore`].
     pub fn load_state_from(&mut self, directory: impl AsRef<Path>) -> Result<()> {
-        let checkpoint = Checkpoint::from_directory(directory)?.as_seen_by(self.ctx.beside());
+        let checkpoint = Checkpoint::from_directory(directory)?.seen_by(self.ctx.beside());
         checkpoint.restore(&mut self.registry)
     }
 

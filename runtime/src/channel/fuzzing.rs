@@ -64,10 +64,10 @@ fn heard<'a, T: Serialize + DeserializeOwned>(pieces: impl Iterator<Item = &'a [
 fn stranger(stream: &[u8], piece: usize) {
     let token = Token::from_text("correct horse battery staple");
     let (mut introduction, mut decoder) = (Introduction::default(), Decoder::limited(handshake::MAX_FRAME));
-    let (mut answers, mut taken) = (0, 0);
+    let (mut answers, mut read) = (0, 0);
     for piece in stream.chunks(piece) {
         decoder.push(piece);
-        taken += piece.len();
+        read += piece.len();
         loop {
             match introduction.advance(&mut decoder, &token) {
                 Ok(Step::Wait) => break,
@@ -77,7 +77,7 @@ fn stranger(stream: &[u8], piece: usize) {
             }
         }
         assert!(answers <= 1, "{answers} answers");
-        assert!(taken < 2 * (4 + handshake::MAX_FRAME), "{taken} bytes of a stranger's were taken");
+        assert!(read < 2 * (4 + handshake::MAX_FRAME), "{read} bytes of a stranger's were read");
     }
 }
 

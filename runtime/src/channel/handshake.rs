@@ -144,10 +144,10 @@ mod tests {
         let (one, other) = UnixStream::pair().unwrap();
         let (one, other) = (Stream::Unix(one), Stream::Unix(other));
         std::thread::scope(|scope| {
-            let driven = scope.spawn(move || drive(&other, driver));
+            let driving = scope.spawn(move || drive(&other, driver));
             let introduced = introduce(&one, worker, 3);
             drop(one);
-            (introduced, driven.join().unwrap())
+            (introduced, driving.join().unwrap())
         })
     }
 

@@ -126,6 +126,7 @@ pub(crate) enum ToWorker {
 
 /// Everything that a worker needs to begin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // each an option of its own
 pub(crate) struct Start {
     /// The driver's, which the worker compares with its own.
     pub(crate) identity: Identity,

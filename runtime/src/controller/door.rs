@@ -138,20 +138,20 @@ impl Stranger {
             match self.introduction.advance(&mut self.decoder, token)? {
                 Step::Known(rank) => return Ok(Some(rank)),
                 // A new connection's buffer holds it whole.
-                Step::Answer(bytes) => (&self.stream).write_all(&bytes).map_err(closed)?,
+                Step::Answer(bytes) => (&self.stream).write_all(&bytes).map_err(|error| closed(&error))?,
                 Step::Wait => match (&self.stream).read(&mut buffer) {
                     Ok(0) => return Err(Error::channel("it was closed by the other side")),
                     Ok(read) => self.decoder.push(&buffer[..read]),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                    Err(error) => return Err(closed(error)),
+                    Err(error) => return Err(closed(&error)),
                 },
             }
         }
     }
 }
 
-fn closed(error: std::io::Error) -> Error {
+fn closed(error: &std::io::Error) -> Error {
     Error::channel(error.to_string())
 }
 

@@ -293,7 +293,7 @@ mod tests {
             record(&whole[..cut]).unwrap_err();
         }
         // A list of a list of a list …
-        let error = record(&[0x91; 100_000]).unwrap_err().to_string();
+        let error = record(&vec![0x91; 100_000]).unwrap_err().to_string();
         assert!(error.contains("depth limit exceeded"), "{error}");
     }
 

@@ -164,7 +164,7 @@ impl CsvReader {
     }
 }
 
-/// `line 3, column `petal_length``.
+/// Such as line 3, column `petal_length`.
 fn place(line: u64, columns: &[String], field: Option<usize>) -> String {
     match field {
         None => format!("line {line}"),

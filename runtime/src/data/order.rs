@@ -43,7 +43,7 @@ impl Order {
     /// How many places an epoch of that many samples has.
     pub(super) fn places(&self, samples: usize) -> usize {
         match self {
-            Self::Weighted(sampler) => sampler.draws,
+            Self::Weighted(weighted) => weighted.draws,
             _ => samples,
         }
     }
@@ -53,8 +53,8 @@ impl Order {
         match self {
             Self::Sequential => Ok((0..samples).collect()),
             Self::Shuffled { seed } => permutation(samples, seed.wrapping_add(epoch)),
-            Self::Weighted(sampler) => Ok(sampler.indices(epoch)),
-            Self::Bucketed(sampler) => sampler.indices(epoch),
+            Self::Weighted(weighted) => Ok(weighted.indices(epoch)),
+            Self::Bucketed(bucketed) => bucketed.indices(epoch),
         }
     }
 
@@ -62,8 +62,8 @@ impl Order {
     pub(super) fn check(&self, samples: usize) -> Result<()> {
         let (known, what) = match self {
             Self::Sequential | Self::Shuffled { .. } => return Ok(()),
-            Self::Weighted(sampler) => (sampler.weights.len(), "weights"),
-            Self::Bucketed(sampler) => (sampler.lengths.len(), "lengths"),
+            Self::Weighted(weighted) => (weighted.weights.len(), "weights"),
+            Self::Bucketed(bucketed) => (bucketed.lengths.len(), "lengths"),
         };
         if known == samples {
             return Ok(());

@@ -66,7 +66,6 @@ impl<const N: usize> TensorDataset<N> {
     }
 
     /// The tensors.
-    #[must_use]
     pub fn tensors(&self) -> &[Tensor; N] {
         &self.tensors
     }

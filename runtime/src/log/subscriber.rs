@@ -26,8 +26,9 @@ fn filter_of_environment() -> Result<Option<EnvFilter>> {
     let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
     let refused = |reason: &dyn std::fmt::Display| {
         Error::config(format!(
-            "{VARIABLE} is {text:?}, which is no filter: {reason}; write a level, or targets with levels, such as \
-             `info,my_crate=debug`"
+            "{VARIABLE} is `{}`, which is no filter: {reason}; write a level, or targets with levels, such as \
+             `info,my_crate=debug`",
+            text.display()
         ))
     };
     let text = text.to_str().ok_or_else(|| refused(&"it is not UTF-8"))?;

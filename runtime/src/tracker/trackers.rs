@@ -133,5 +133,5 @@ fn logged_before(marks: &Path, checkpoint: u64) -> Result<u64> {
     };
     // A line that a killed driver left unfinished is that of no checkpoint.
     let marks = text.lines().filter_map(|line| serde_json::from_str::<Mark>(line).ok());
-    Ok(marks.filter(|mark| mark.checkpoint == checkpoint).last().map_or(0, |mark| mark.logged))
+    Ok(marks.rev().find(|mark| mark.checkpoint == checkpoint).map_or(0, |mark| mark.logged))
 }

@@ -132,8 +132,8 @@ mod tests {
 
     fn apply(rules: Vec<Rule>, names: &[&str]) -> Result<Vec<(String, String)>, String> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let named = Rules(rules).apply(names.iter())?;
-        Ok(named.into_iter().map(|Named { original, name }| (original, name)).collect())
+        let applied = Rules(rules).apply(names.iter())?;
+        Ok(applied.into_iter().map(|Named { original, name }| (original, name)).collect())
     }
 
     #[test]

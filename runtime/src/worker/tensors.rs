@@ -55,7 +55,9 @@ impl<T: Tensors> Tensors for Vec<T> {
     type Owned = Vec<T::Owned>;
 
     fn visit(&self, see: &mut dyn FnMut(&Tensor)) {
-        self.iter().for_each(|tensors| tensors.visit(see));
+        for tensors in self {
+            tensors.visit(see);
+        }
     }
 
     fn map(&self, change: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Self::Owned> {
@@ -67,7 +69,9 @@ impl<T: Tensors> Tensors for Option<T> {
     type Owned = Option<T::Owned>;
 
     fn visit(&self, see: &mut dyn FnMut(&Tensor)) {
-        self.iter().for_each(|tensors| tensors.visit(see));
+        if let Some(tensors) = self {
+            tensors.visit(see);
+        }
     }
 
     fn map(&self, change: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Self::Owned> {
@@ -80,7 +84,9 @@ impl<T: Tensors> Tensors for BTreeMap<String, T> {
     type Owned = BTreeMap<String, T::Owned>;
 
     fn visit(&self, see: &mut dyn FnMut(&Tensor)) {
-        self.values().for_each(|tensors| tensors.visit(see));
+        for tensors in self.values() {
+            tensors.visit(see);
+        }
     }
 
     fn map(&self, change: &mut dyn FnMut(&Tensor) -> Result<Tensor>) -> Result<Self::Owned> {

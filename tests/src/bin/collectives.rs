@@ -167,14 +167,14 @@ fn objects(ctx: &Context) -> Result<Value> {
     let own = (ctx.rank() == last).then(|| Vocabulary { words: vec!["a".into(), "b".into()], scale: Some(0.5) });
     let vocabulary = ctx.broadcast_object(own, last)?;
     let lengths: Vec<Vec<usize>> = ctx.gather_object(vec![ctx.rank(); ctx.rank()])?;
-    let list: Vec<u32> = (0..5).collect();
+    let numbers: Vec<u32> = (0..5).collect();
     Ok(json!({
         "vocabulary": vocabulary,
         "lengths": lengths,
-        "part": ctx.split_between_ranks(&list),
-        "padded": ctx.split_between_ranks_padded(&list),
-        "padded_one": ctx.split_between_ranks_padded(&list[..1]),
-        "padded_none": ctx.split_between_ranks_padded(&list[..0]),
+        "part": ctx.split_between_ranks(&numbers),
+        "padded": ctx.split_between_ranks_padded(&numbers),
+        "padded_one": ctx.split_between_ranks_padded(&numbers[..1]),
+        "padded_none": ctx.split_between_ranks_padded(&numbers[..0]),
     }))
 }
 
@@ -195,6 +195,7 @@ fn turns(ctx: &Context, config: &Config) -> Result<Value> {
 }
 
 /// A closure that fails on one rank ends nobody's waiting.
+#[allow(clippy::unnecessary_wraps)] // as the other cases
 fn first_fails(ctx: &Context, fails: usize) -> Result<Value> {
     let mut ran = false;
     let rank = ctx.rank();

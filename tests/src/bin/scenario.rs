@@ -74,7 +74,7 @@ fn act(ctx: &mut Context<Count>, scenario: Scenario) -> Result<(), Box<dyn StdEr
             },
             Act::GroupAllGather => group_all_gather(ctx)?,
             Act::GroupBegin => group_begin(ctx)?,
-            Act::AwaitEnd(rank) => await_end(&run, *rank)?,
+            Act::AwaitEnd(rank) => await_end(&run, *rank),
             Act::TorchPrint => torch_print()?,
             Act::Trace(level, words) => trace(level, words),
             Act::Subscribe => subscribe()?,
@@ -112,7 +112,7 @@ fn await_ready(run: &Path, count: usize) -> io::Result<()> {
 }
 
 /// As [`await_ready`].
-fn await_end(run: &Path, rank: usize) -> io::Result<()> {
+fn await_end(run: &Path, rank: usize) {
     let ready = run.join(format!("ready-{rank}"));
     let pid = loop {
         match fs::read_to_string(&ready) {
@@ -123,12 +123,12 @@ fn await_end(run: &Path, rank: usize) -> io::Result<()> {
     while Path::new("/proc").join(&pid).exists() {
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(())
 }
 
 fn group_all_gather(ctx: &Context<Count>) -> Result<()> {
     let group = ctx.process_group().ok_or_else(|| Error::other("there is no group"))?;
-    Ok(drop(group.all_gather(&Tensor::ones([2], (Kind::Float, Device::Cpu)))?))
+    group.all_gather(&Tensor::ones([2], (Kind::Float, Device::Cpu)))?;
+    Ok(())
 }
 
 fn group_begin(ctx: &Context<Count>) -> Result<()> {

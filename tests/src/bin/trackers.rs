@@ -41,7 +41,7 @@ fn train(ctx: &mut Context<Numbers>, config: Config) -> Result<()> {
         if state.step % 2 == 1 {
             ctx.log(&[("train/loss", 1.0 / state.step as f64), ("train/rank", rank)])?;
         }
-        if state.step % 4 == 0 {
+        if state.step.is_multiple_of(4) {
             let note = (state.step == 8).then(|| "half, and \"more\"".to_owned());
             ctx.report(Numbers { reported: state.step as f64 + rank, note })?;
         }

@@ -1,5 +1,6 @@
 //! One run that meets faults of all kinds and goes on, held against one that is left alone.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Child;
@@ -300,12 +301,13 @@ impl Run {
             Seen::Came | Seen::Ended => "the run has ended".to_owned(),
         };
         for (number, rank) in self.ranks.iter().enumerate() {
-            words += &format!("\nrank {number} (process {}) last said {}", rank.trace.pid, rank.last);
+            let _ = write!(words, "\nrank {number} (process {}) last said {}", rank.trace.pid, rank.last);
         }
         for path in [self.folder.join("runs").join(&self.plan.name).join("states.jsonl"), self.file("stderr")] {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
-            words += &format!("\n{}:\n  {}", path.display(), lines[lines.len().saturating_sub(20)..].join("\n  "));
+            let end = lines[lines.len().saturating_sub(20)..].join("\n  ");
+            let _ = write!(words, "\n{}:\n  {end}", path.display());
         }
         words
     }

@@ -291,9 +291,9 @@ pub(crate) fn example(name: &str) -> PathBuf {
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
-    let built = build.output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let messages = String::from_utf8(built.stdout).unwrap();
+    let output = build.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
     let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let executable = |message: Value| Some(PathBuf::from(message["executable"].as_str()?));
     messages.filter_map(executable).find(|path| path.file_stem() == Some(OsStr::new(name))).unwrap()

@@ -35,10 +35,9 @@ impl Nodes {
             ip(&["netns", "add", name])?;
         }
         ip(&["link", "add", &ends[0], "netns", one, "type", "veth", "peer", "name", &ends[1], "netns", other])?;
-        for node in 0..2 {
-            let name = &self.names[node];
-            ip(&["-n", name, "addr", "add", &format!("{}/24", Self::address(node)), "dev", &ends[node]])?;
-            ip(&["-n", name, "link", "set", &ends[node], "up"])?;
+        for (node, (name, end)) in self.names.iter().zip(&ends).enumerate() {
+            ip(&["-n", name, "addr", "add", &format!("{}/24", Self::address(node)), "dev", end])?;
+            ip(&["-n", name, "link", "set", end, "up"])?;
             ip(&["-n", name, "link", "set", "lo", "up"])?;
         }
         Ok(())

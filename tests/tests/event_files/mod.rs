@@ -1,4 +1,4 @@
-//! Event files of TensorBoard, read without the library's help: `TFRecord` with both checksums, and protocol buffers.
+//! Event files of `TensorBoard`, read without the library's help: `TFRecord` with both checksums, and protocol buffers.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ fn crc(bytes: &[u8]) -> u32 {
 #[track_caller]
 fn check(bytes: &[u8], stored: &[u8]) {
     let crc = crc(bytes);
-    let masked = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+    let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
     assert_eq!(masked.to_le_bytes(), stored, "a checksum is wrong");
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Summary {
 }
 
 #[derive(Clone, PartialEq, Message)]
+#[allow(clippy::struct_field_names)] // the protocol's names
 pub(super) struct Value {
     #[prost(string, tag = "1")]
     pub(super) tag: String,

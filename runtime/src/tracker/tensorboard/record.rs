@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn checksums_are_those_of_the_format() {
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(masked(&[0; 32]), (0x8a91_36aa_u32 >> 15 | 0x8a91_36aa << 17).wrapping_add(0xa282_ead8));
+        assert_eq!(masked(&[0; 32]), 0x8a91_36aa_u32.rotate_right(15).wrapping_add(0xa282_ead8));
     }
 
     #[test]

@@ -258,8 +258,7 @@ impl Padding {
     fn fill(self, tensor: &Tensor, length: i64) -> Result<Tensor> {
         let kind = tensor.kind();
         let whole = self.value.is_finite() && self.value.fract() == 0.0;
-        let fits =
-            tensor.is_floating_point() || whole && (kind != Kind::Bool || self.value == 0.0 || self.value == 1.0);
+        let fits = tensor.is_floating_point() || whole && (kind != Kind::Bool || (0.0..=1.0).contains(&self.value));
         if !fits {
             return Err(Error::config(format!("a tensor of {kind:?} cannot be filled up with {}", self.value)));
         }
