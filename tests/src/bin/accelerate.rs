@@ -345,7 +345,8 @@ fn names(ctx: &mut Context) -> Result<Value> {
     let triggered = accelerator.check_trigger()?;
     let first = accelerator.main_process_first(|| Ok(accelerator.local_process_index()))?;
     accelerator.print("from one rank");
-    let on_main = accelerator.on_main_process(trainloop::worker::RankZero::world_size);
+    #[allow(clippy::redundant_closure_for_method_calls)] // its lifetime is any
+    let on_main = accelerator.on_main_process(|view| view.world_size());
     let parts = accelerator.gather_object(accelerator.split_between_processes(&[1, 2, 3]).to_vec())?;
     accelerator.save_state()?;
     accelerator.free_memory((model, loader));
