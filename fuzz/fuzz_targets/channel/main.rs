@@ -19,9 +19,11 @@ mod identity;
 #[path = "../../../runtime/src/controller/records.rs"]
 mod records;
 mod stand_ins;
+#[path = "../../../runtime/src/worker/step_times.rs"]
+mod step_times;
 
 pub(crate) use error::{Error, Result};
-pub(crate) use stand_ins::{Cuda, callback, controller, error, launch, trainer, worker};
+pub(crate) use stand_ins::{Cuda, c10d, callback, controller, error, launch, trainer, worker};
 
 // What of `tch` the files name.
 extern crate self as tch;

@@ -36,6 +36,15 @@ pub(crate) mod error {
     }
 }
 
+pub(crate) mod c10d {
+    pub(crate) enum Moment {
+        Begun,
+        Waiting,
+        Pending,
+        Ended,
+    }
+}
+
 pub(crate) mod callback {
     pub(crate) fn described() -> Vec<String> {
         Vec::new()
@@ -73,6 +82,7 @@ pub(crate) mod trainer {
 
 pub(crate) mod worker {
     pub(crate) use crate::activity::Doing;
+    pub(crate) use crate::step_times::StepTimes;
 }
 
 pub(crate) struct Cuda;
