@@ -3,10 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::data::{DataLoader, Dataset};
 use crate::error::{Error, Result};
 use crate::state::{StateReader, StateWriter, TrainState};
-use crate::strategy::Model;
 
 /// Parts under their names, such as `model` and `optimizer_1`. As a state it saves and restores each.
 #[derive(Default)]
@@ -40,21 +38,11 @@ fn borrowed(what: &str) -> Error {
     ))
 }
 
-impl<N> Part for Rc<Model<N>> {
-    fn save(&self, out: &mut StateWriter) -> Result<()> {
-        TrainState::save(self, out)
-    }
-
-    fn restore(&mut self, from: &StateReader<'_>) -> Result<()> {
-        TrainState::restore(self, from)
-    }
-
-    fn address(&self) -> usize {
-        Rc::as_ptr(self).addr()
-    }
-}
-
-impl<D: Dataset> Part for Rc<DataLoader<D>> {
+/// Models and loaders, which need no borrowing.
+impl<T> Part for Rc<T>
+where
+    Rc<T>: TrainState,
+{
     fn save(&self, out: &mut StateWriter) -> Result<()> {
         TrainState::save(self, out)
     }

@@ -21,7 +21,7 @@
 //! ```
 
 use std::any::type_name;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 use tch::Tensor;
 use tch::kind::Element;
 
+use super::classes::classes_of;
 use crate::error::{Error, Result};
 
 /// Reads the file at `path`, with commas, and with the columns' names in its first line.
@@ -241,11 +242,7 @@ impl Table {
     /// # Errors
     /// [`Error::DataFile`] where there is no such column.
     pub fn classes(&self, name: &str) -> Result<(Tensor, Vec<String>)> {
-        let texts = self.texts(name)?;
-        let names: BTreeSet<&str> = texts.iter().copied().collect();
-        let numbers: BTreeMap<&str, i64> = names.iter().copied().zip(0..).collect();
-        let classes: Vec<i64> = texts.iter().map(|text| numbers[text]).collect();
-        Ok((Tensor::f_from_slice(&classes)?, names.into_iter().map(str::to_owned).collect()))
+        classes_of(&self.texts(name)?)
     }
 
     fn place_of(&self, name: &str) -> Result<usize> {

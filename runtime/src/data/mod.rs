@@ -3,6 +3,7 @@
 #[cfg(feature = "parquet")]
 pub mod arrow;
 mod batch;
+mod classes;
 pub(crate) mod collate;
 pub mod csv;
 mod dataset;

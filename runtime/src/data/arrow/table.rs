@@ -1,6 +1,5 @@
 //! A file's columns, in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -11,6 +10,7 @@ use tch::kind::Element;
 
 use super::tensor::{converted, shape, tensor};
 use super::{Place, column_in};
+use crate::data::classes::classes_of;
 use crate::error::{Error, Result};
 
 /// A file's rows, in memory, with the words of [`csv::Table`](crate::data::csv::Table). Rows are counted from 0.
@@ -120,10 +120,6 @@ impl Table {
     /// # Errors
     /// As [`texts`](Self::texts).
     pub fn classes(&self, name: &str) -> Result<(Tensor, Vec<String>)> {
-        let texts = self.texts(name)?;
-        let names: BTreeSet<&str> = texts.iter().copied().collect();
-        let numbers: BTreeMap<&str, i64> = names.iter().copied().zip(0..).collect();
-        let classes: Vec<i64> = texts.iter().map(|text| numbers[text]).collect();
-        Ok((Tensor::f_from_slice(&classes)?, names.into_iter().map(str::to_owned).collect()))
+        classes_of(&self.texts(name)?)
     }
 }
