@@ -23,9 +23,6 @@ mod stand_ins;
 mod step_times;
 
 pub(crate) use error::{Error, Result};
-pub(crate) use stand_ins::{Cuda, c10d, callback, controller, error, launch, trainer, worker};
-
-// What of `tch` the files name.
-extern crate self as tch;
+pub(crate) use stand_ins::{c10d, callback, controller, error, launch, trainer, worker};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::any_bytes(bytes));

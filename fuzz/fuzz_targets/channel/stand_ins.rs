@@ -84,11 +84,3 @@ pub(crate) mod worker {
     pub(crate) use crate::activity::Doing;
     pub(crate) use crate::step_times::StepTimes;
 }
-
-pub(crate) struct Cuda;
-
-impl Cuda {
-    pub(crate) fn device_count() -> i64 {
-        0
-    }
-}

@@ -164,13 +164,6 @@ pub(crate) struct Start {
     pub(crate) verbose: bool,
 }
 
-impl Start {
-    /// Which of this machine's GPUs is this rank's. An engine may show each process its own alone.
-    pub(crate) fn gpu(&self) -> usize {
-        if tch::Cuda::device_count() == 1 { 0 } else { self.local_rank }
-    }
-}
-
 /// Where the ranks' store is, by which their process group finds together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum StoreAt {

@@ -12,7 +12,7 @@ use trainloop_checkpoint::{Checkpoints, RunStorage, StorageOptions, fault};
 use super::Link;
 use super::arrival::Arrival;
 use super::channel_link::ChannelLink;
-use super::join::{join, see_shared};
+use super::join::{gpu, join, see_shared};
 use super::seat::{Seat, SeatParts};
 use super::spare;
 use super::step_times::Stopwatch;
@@ -132,7 +132,7 @@ fn train(start: &Start, rank: usize, channel: &Stream, link: &Rc<ChannelLink>) -
             local_rank: start.local_rank,
             world_size: start.world_size,
             run_name: start.run_name.clone(),
-            device: if start.use_gpu { Device::Cuda(start.gpu()) } else { Device::Cpu },
+            device: if start.use_gpu { Device::Cuda(gpu(start)) } else { Device::Cpu },
             ddp: start.ddp,
             group: join(start, rank, channel, link)?,
             link: Rc::clone(link) as Rc<dyn Link>,

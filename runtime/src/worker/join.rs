@@ -39,12 +39,17 @@ pub(super) fn join(
     let backend = match start.backend {
         Backend::Gloo => c10d::Backend::Gloo,
         #[cfg(feature = "nccl")]
-        Backend::Nccl => c10d::Backend::Nccl { device: start.gpu() },
+        Backend::Nccl => c10d::Backend::Nccl { device: gpu(start) },
     };
     let options = GroupOptions { timeout, interface, backend, ..GroupOptions::default() };
     let group = ProcessGroup::with_options(&store, rank, start.world_size, options)?;
     group.observe(activity::observe);
     Ok(Some(Rc::new(group)))
+}
+
+/// Which of this machine's GPUs is this rank's. An engine may show each process its own alone.
+pub(super) fn gpu(start: &Start) -> usize {
+    if tch::Cuda::device_count() == 1 { 0 } else { start.local_rank }
 }
 
 /// Sees that the run's folder is the same on this machine as on the driver's.
