@@ -13,6 +13,7 @@ use tch::nn::{self, LinearConfig, VarStore};
 use tch::{Kind, Reduction, Tensor};
 use trainloop::accelerate::{Accelerator, MixedPrecision};
 use trainloop::prelude::*;
+use trainloop_tests::data::{Indices, rows};
 
 /// What is trained, by both loops and by Python's (`tests/peers/accelerate_train.py`).
 #[derive(Serialize, Deserialize, Debug, Clone, Default)]
@@ -77,30 +78,8 @@ impl Dataset for Data {
     }
 
     fn collate(&self, samples: Vec<usize>) -> Result<(Tensor, Tensor)> {
-        let inputs: Vec<f64> = samples.iter().flat_map(|&index| self.0.inputs[index].iter().copied()).collect();
         let labels: Vec<i64> = samples.iter().map(|&index| self.0.labels[index]).collect();
-        Ok((Tensor::from_slice(&inputs).f_view([samples.len() as i64, -1])?, Tensor::from_slice(&labels)))
-    }
-}
-
-/// Each sample is its index.
-#[derive(Clone)]
-struct Indices(usize);
-
-impl Dataset for Indices {
-    type Sample = i64;
-    type Batch = Tensor;
-
-    fn len(&self) -> usize {
-        self.0
-    }
-
-    fn get(&self, index: usize) -> Result<i64> {
-        Ok(index as i64)
-    }
-
-    fn collate(&self, samples: Vec<i64>) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&samples))
+        Ok((rows(&self.0.inputs, &samples)?, Tensor::from_slice(&labels)))
     }
 }
 

@@ -15,32 +15,12 @@ use trainloop::c10d::JoinOptions;
 use trainloop::data::Tail;
 use trainloop::prelude::*;
 use trainloop::worker::Padding;
+use trainloop_tests::data::Indices;
 
 #[derive(Serialize, Deserialize, Debug, Clone)]
 struct Config {
     case: String,
     storage: PathBuf,
-}
-
-/// Each sample is its index.
-#[derive(Clone)]
-struct Indices(usize);
-
-impl Dataset for Indices {
-    type Sample = i64;
-    type Batch = Tensor;
-
-    fn len(&self) -> usize {
-        self.0
-    }
-
-    fn get(&self, index: usize) -> Result<i64> {
-        Ok(index as i64)
-    }
-
-    fn collate(&self, samples: Vec<i64>) -> Result<Tensor> {
-        Ok(Tensor::from_slice(&samples))
-    }
 }
 
 /// Gives what each rank saw, in the order of ranks.

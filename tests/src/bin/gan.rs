@@ -11,6 +11,7 @@ use serde_json::json;
 use tch::nn::{self, LinearConfig, Path};
 use tch::{Kind, Reduction, Tensor};
 use trainloop::prelude::*;
+use trainloop_tests::data::rows;
 use trainloop_tests::fault::{Faults, Moment};
 
 #[derive(Deserialize)]
@@ -78,11 +79,7 @@ impl Dataset for Data {
     }
 
     fn collate(&self, samples: Vec<usize>) -> Result<(Tensor, Tensor)> {
-        let rows = |all: &[Vec<f64>]| {
-            let values: Vec<f64> = samples.iter().flat_map(|&index| all[index].iter().copied()).collect();
-            Tensor::from_slice(&values).f_view([samples.len() as i64, -1])
-        };
-        Ok((rows(&self.0.real)?, rows(&self.0.noise)?))
+        Ok((rows(&self.0.real, &samples)?, rows(&self.0.noise, &samples)?))
     }
 }
 

@@ -11,6 +11,7 @@ use tch::{Kind, Reduction, Tensor};
 use trainloop::c10d::DdpOptions;
 use trainloop::nn::{Replicas, SyncBatchNorm};
 use trainloop::prelude::*;
+use trainloop_tests::data::rows;
 
 #[derive(Serialize, Deserialize, Debug, Clone)]
 struct Config {
@@ -150,11 +151,9 @@ impl Dataset for Data {
     }
 
     fn collate(&self, samples: Vec<usize>) -> Result<(Tensor, Tensor)> {
-        let inputs: Vec<f64> = samples.iter().flat_map(|&index| self.0.inputs[index].iter().copied()).collect();
         let labels: Vec<i64> = samples.iter().map(|&index| self.0.labels[index]).collect();
         let kind = if self.0.double { Kind::Double } else { Kind::Float };
-        let inputs = Tensor::from_slice(&inputs).to_kind(kind).f_view([samples.len() as i64, -1])?;
-        Ok((inputs, Tensor::from_slice(&labels)))
+        Ok((rows(&self.0.inputs, &samples)?.to_kind(kind), Tensor::from_slice(&labels)))
     }
 }
 
