@@ -62,6 +62,10 @@ fn compile() -> Result<(), String> {
     for source in SOURCES {
         build.file(format!("cpp/{source}.cpp"));
     }
+    if env::var("DEBUG").is_ok_and(|debug| debug != "false") {
+        // Lines for backtraces. All that `-g` tells would make each of the executables 30 MB larger.
+        build.debug(false).flag("-g1");
+    }
     if env::var_os("CARGO_FEATURE_NCCL").is_some() {
         build.file("cpp/nccl_half.cpp").define("USE_C10D_NCCL", None).include("cpp/cuda");
         build.flags(foreign(&cuda::includes(&include)?));
