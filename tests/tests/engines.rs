@@ -7,12 +7,14 @@ mod resume;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use common::{Ended, Running, Sandbox};
+use common::{Ended, Running, Sandbox, await_that, kill};
 use engines_common::{as_nodes, free_port, rank, start_plain, start_ranks};
 use resume::{Finished, Plan, fault};
 use rustix::process::Signal;
 use trainloop_tests::fault::{Act, Moment};
+use trainloop_tests::scenario::{self, Scenario};
 
 const TOKEN: &str = "a token of sixteen bytes or more";
 
@@ -110,7 +112,7 @@ fn without_their_driver_ranks_end() {
     let mut ranks = start_ranks(&sandbox, &plan, 3, &[fault(1, Moment::Step(3), Act::Pause)], |_, command| {
         command.env("MASTER_ADDR", "localhost").env("MASTER_PORT", "29500");
     });
-    common::await_that("rank 1 waits", || sandbox.path().join("paused-1").exists());
+    await_that("rank 1 waits", || sandbox.path().join("paused-1").exists());
     ranks[0].signal(Signal::KILL);
     let ended = ends(std::mem::take(&mut ranks));
     assert_eq!(ended[0].code, None);
@@ -130,7 +132,7 @@ fn a_signal_to_all_ranks_saves_and_stops() {
         })
     };
     let ranks = start();
-    common::await_that("rank 0 waits", || sandbox.path().join("paused-0").exists());
+    await_that("rank 0 waits", || sandbox.path().join("paused-0").exists());
     for rank in &ranks {
         rank.signal(Signal::TERM);
     }
@@ -240,4 +242,43 @@ fn a_process_that_is_no_rank_says_so() {
     let mut command = rank(&sandbox, &plan, &[]);
     command.envs([("RANK", "1"), ("WORLD_SIZE", "3"), ("TRAINLOOP_LAUNCHER", "none")]);
     plan.finished(&sandbox, Running::start(command).end()).assert_ends_as(&whole(&sandbox));
+}
+
+/// Is there a connection to this port of the loopback?
+fn is_connected_to(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{port:04X}");
+    table.lines().skip(1).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words[1].ends_with(&port) && words[3] == ESTABLISHED
+    })
+}
+
+/// A rank that can do nothing before rank 0 serves the store is not silent, however long that takes.
+#[test]
+fn ranks_wait_for_a_store_that_is_served_late() {
+    const SILENCE: Duration = Duration::from_millis(2500);
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let acts = vec![scenario::Act::Report(1), scenario::Act::Barrier];
+    let start = |number: usize| {
+        let change = |scenario: &mut Scenario| scenario.heartbeat = Some((50, SILENCE.as_millis() as u64));
+        let mut command = sandbox.scenario_command("run", &[acts.clone(), acts.clone()], change);
+        as_nodes(number, 2, port, &mut command);
+        command.envs([("RANK", number.to_string()), ("WORLD_SIZE", "2".to_owned())]).env("TRAINLOOP_TOKEN", TOKEN);
+        Running::start(command)
+    };
+    let driver = start(0);
+    await_that("rank 0's process is there", || sandbox.invitation(0).is_some());
+    let rank_0 = sandbox.pid_of_rank(0);
+    kill(rank_0, Signal::STOP);
+    let other = start(1);
+    await_that("rank 1 has come to the driver", || is_connected_to(port));
+    std::thread::sleep(SILENCE + Duration::from_secs(1));
+    kill(rank_0, Signal::CONT);
+    for ended in ends(vec![driver, other]) {
+        assert_eq!(ended.code, Some(0), "{ended:#?}");
+    }
+    sandbox.await_no_process();
 }

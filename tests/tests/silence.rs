@@ -3,9 +3,12 @@
 
 mod common;
 
+use std::net::Shutdown;
+
 use common::{Sandbox, kill};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use trainloop_tests::chaos::Process;
 use trainloop_tests::scenario::Act;
 
 fn who_and_how(failure: &Value) -> (u64, &str) {
@@ -31,6 +34,37 @@ fn a_process_that_is_stopped_is_found() {
     assert!(table[1].as_str().unwrap().starts_with("rank 1: step 0, 1 report, "), "{table:#?}");
     assert!(ended.stderr.contains("rank 1 was not heard of for 5s: its process is stopped"), "{ended:#?}");
     assert!(ended.stderr.contains("\n    rank 0: step 0, 1 report, in collective 2 (barrier)\n"), "{ended:#?}");
+}
+
+/// The channel is shut, as by a loop that closes descriptors which are not its own. No heartbeat's timeout is waited for.
+#[track_caller]
+fn channel_is_shut(how: Shutdown, kind: &str, words: &[&str]) {
+    let sandbox = Sandbox::new();
+    let acts = |word: &str| vec![Act::Report(1), Act::Barrier, Act::Print(word.into()), Act::Sleep];
+    let ranks = [acts("here"), acts("here, too")];
+    let mut running = sandbox.scenario_with("run", &ranks, |scenario| scenario.heartbeat = Some((50, 600_000)));
+    running.await_lines(&["[rank 0] here", "[rank 1] here, too"]);
+    Process::open(sandbox.pid_of_rank(1) as u32).unwrap().shut_channel(how).unwrap();
+    let ended = running.end();
+    sandbox.assert_no_process();
+    assert_eq!(who_and_how(&ended.json()), (1, kind), "{ended:#?}");
+    for words in words {
+        assert!(ended.stderr.contains(words), "no {words:?}: {ended:#?}");
+    }
+}
+
+#[test]
+fn a_process_that_closes_its_channel_is_found() {
+    let words = "rank 1 closed its channel to the driver while its process went on";
+    channel_is_shut(Shutdown::Write, "channel closed", &[words]);
+}
+
+/// Then the process sees it itself.
+#[test]
+fn a_process_whose_channel_is_closed_says_so() {
+    let words = "| error: this rank ends, as its channel to the driver was closed";
+    channel_is_shut(Shutdown::Both, "signal", &["rank 1 was killed by signal 9", words]);
+    channel_is_shut(Shutdown::Read, "signal", &["rank 1 was killed by signal 9", words]);
 }
 
 /// A loop that computes for longer than the heartbeat's timeout, without a word, is alive.

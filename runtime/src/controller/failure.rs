@@ -60,6 +60,8 @@ pub enum FailureKind {
     Exit(i32),
     /// The connection to its process, which an engine has started, has ended before its loop returned.
     CutOff,
+    /// Its channel to the driver was closed while its process went on.
+    ChannelClosed,
     /// It never joined.
     NotStarted,
     /// Nothing was heard of its process for so long, not even the heartbeats, which do not depend on its loop.
@@ -87,6 +89,10 @@ impl fmt::Display for FailureKind {
             Self::CutOff => f.write_str(
                 "was cut off before its loop returned: its process has ended, or its machine, or the network between; the \
                  engine that started it has what it printed",
+            ),
+            Self::ChannelClosed => f.write_str(
+                "closed its channel to the driver while its process went on; does something in it close, or shut down, file \
+                 descriptors that it did not open?",
             ),
             Self::NotStarted => f.write_str("did not join in time"),
             Self::Silent(time) => write!(

@@ -286,11 +286,11 @@ impl<'a> Group<'a> {
         member
             .attach(guest.stream, guest.decoder, self.poll.registry())
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
-        self.enter(rank, Phase::Joining);
         if rank > 0 && matches!(self.job.start.store, StoreAt::Here { .. }) {
+            self.enter(rank, Phase::Waiting);
             self.waiting.push(rank);
         } else {
-            self.send_start(rank)?;
+            self.begin_to_join(rank)?;
         }
         if self.hear(rank)? {
             self.read_on_later(Source::Channel(rank));
@@ -298,12 +298,16 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    fn send_start(&mut self, rank: usize) -> Result<()> {
+    /// Tells a rank what it is to do; from now on it beats.
+    fn begin_to_join(&mut self, rank: usize) -> Result<()> {
         let mut frame = Vec::new();
         let local_rank = self.placement.as_ref().map_or(rank, |placement| placement.local_rank);
         let start = Start { local_rank, ..self.job.start.clone() };
         write_frame(&mut frame, &ToWorker::Start(Box::new(start)))?;
-        self.members[rank].send(&frame);
+        let member = &mut self.members[rank];
+        member.heard = Instant::now();
+        member.send(&frame);
+        self.enter(rank, Phase::Joining);
         Ok(())
     }
 
@@ -313,7 +317,10 @@ impl<'a> Group<'a> {
             self.job.start.store = StoreAt::There { host: host.clone(), port };
         }
         for rank in std::mem::take(&mut self.waiting) {
-            self.send_start(rank)?;
+            // It may have died meanwhile.
+            if self.members[rank].phase == Phase::Waiting {
+                self.begin_to_join(rank)?;
+            }
         }
         Ok(())
     }
@@ -321,6 +328,9 @@ impl<'a> Group<'a> {
     /// Takes the messages of a rank that have come; true where there may be more.
     fn hear(&mut self, rank: usize) -> Result<bool> {
         let more = self.members[rank].receive();
+        if self.members[rank].closed.is_some() {
+            self.await_word(rank);
+        }
         loop {
             let message = match self.members[rank].next_message() {
                 Ok(Some(message)) => message,

@@ -28,6 +28,8 @@ const PIPE: usize = 1024 * 1024;
 pub(super) enum Phase {
     /// Started, and not yet heard of.
     Starting,
+    /// It has said hello, and is told nothing before rank 0 serves the store; until then it does not beat.
+    Waiting,
     /// It takes its place among the others.
     Joining,
     /// Its loop has begun.
@@ -43,7 +45,7 @@ impl Phase {
     pub(super) fn stopped_at(&self) -> Option<u64> {
         match self {
             Self::Stopped(steps) => Some(*steps),
-            Self::Starting | Self::Joining | Self::Running | Self::Finished(_) | Self::Failed => None,
+            _ => None,
         }
     }
 }
@@ -64,6 +66,8 @@ pub(super) struct Member {
     ending: Option<Ending>,
     process: Process,
     channel: Option<Channel>,
+    /// Since when that has been closed from its side.
+    pub(super) closed: Option<Instant>,
     decoder: Decoder,
     outbox: Vec<u8>,
 }
@@ -81,6 +85,7 @@ impl Member {
             ending: None,
             process,
             channel: None,
+            closed: None,
             decoder: Decoder::default(),
             outbox: Vec::new(),
         }
@@ -88,7 +93,7 @@ impl Member {
 
     /// It has not yet begun its loop.
     pub(super) fn is_in_start(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Joining)
+        matches!(self.phase, Phase::Starting | Phase::Waiting | Phase::Joining)
     }
 
     /// It has made so many reports, at this step.
@@ -153,8 +158,11 @@ impl Member {
             Share::More => return true,
             Share::All => {}
             Share::Closed => {
-                self.channel = None;
-                self.process.note_cut_off();
+                self.closed.get_or_insert_with(Instant::now);
+                // A child's process may live on; it would end at once if this end were closed, too, and nobody would know why.
+                if self.process.note_cut_off() {
+                    self.channel = None;
+                }
             }
         }
         false

@@ -78,10 +78,14 @@ impl Process {
         }
     }
 
-    /// Its channel has ended. A child's process may live on.
-    pub(super) fn note_cut_off(&mut self) {
-        if let Self::Remote { cut_off } = self {
-            *cut_off = true;
+    /// Its channel has ended; true where nothing more will be heard of it. A child's process may live on.
+    pub(super) fn note_cut_off(&mut self) -> bool {
+        match self {
+            Self::Child(_) => false,
+            Self::Remote { cut_off } => {
+                *cut_off = true;
+                true
+            }
         }
     }
 

@@ -34,7 +34,7 @@ impl Tally {
 
     fn count(&mut self, phase: &Phase) -> Option<&mut usize> {
         match phase {
-            Phase::Starting | Phase::Joining => Some(&mut self.in_start),
+            Phase::Starting | Phase::Waiting | Phase::Joining => Some(&mut self.in_start),
             Phase::Running => Some(&mut self.running),
             Phase::Finished(_) | Phase::Stopped(_) => Some(&mut self.ended_well),
             Phase::Failed => None,
@@ -92,13 +92,14 @@ mod tests {
     /// Against what asking every member says, through lives of every kind.
     #[test]
     fn the_counts_are_those_of_the_members() {
-        let lives: [&[Phase]; 4] = [
+        let lives: [&[Phase]; 5] = [
+            &[Phase::Waiting, Phase::Joining, Phase::Running],
             &[Phase::Joining, Phase::Running, Phase::Finished(Vec::new())],
             &[Phase::Joining, Phase::Running, Phase::Stopped(7)],
             &[Phase::Joining, Phase::Failed],
             &[Phase::Failed, Phase::Failed, Phase::Failed],
         ];
-        for chosen in [[0, 0, 0], [0, 1, 0], [0, 2, 1], [3, 3, 3], [1, 0, 3]] {
+        for chosen in [[0, 0, 0], [1, 1, 1], [1, 2, 1], [1, 3, 2], [4, 4, 4], [2, 1, 4]] {
             let mut tally = Tally::new(3);
             let mut phases = [&Phase::Starting; 3];
             for turn in 0..3 {
@@ -107,7 +108,7 @@ mod tests {
                     tally.moves(phase, next);
                     *phase = next;
                 }
-                let in_start = |phase: &&Phase| matches!(phase, Phase::Starting | Phase::Joining);
+                let in_start = |phase: &&Phase| matches!(phase, Phase::Starting | Phase::Waiting | Phase::Joining);
                 let ended_well = |phase: &&Phase| matches!(phase, Phase::Finished(_) | Phase::Stopped(_));
                 assert_eq!(tally.any_in_start(), phases.iter().any(in_start), "{phases:?}");
                 let goes_on = |phase: &&Phase| in_start(phase) || **phase == Phase::Running;

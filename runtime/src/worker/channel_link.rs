@@ -28,6 +28,18 @@ pub(super) enum Driver {
     Elsewhere,
 }
 
+impl Driver {
+    fn why_the_channel_ended(&self) -> &'static str {
+        match self {
+            Self::Parent(_) => {
+                "its channel to the driver was closed; where the driver lives, does something in this process close, or shut \
+                 down, file descriptors that it did not open?"
+            }
+            Self::Elsewhere => "the driver has ended the group or itself; rank 0 says why",
+        }
+    }
+}
+
 /// The loop's side.
 pub(super) struct ChannelLink {
     /// A frame is written by one thread at a time.
@@ -54,8 +66,8 @@ impl ChannelLink {
                 if said_all.load(Ordering::Relaxed) {
                     // It ends by itself, and with a code of its own.
                     std::thread::sleep(LEAVE);
-                } else if matches!(driver, Driver::Elsewhere) {
-                    eprintln!("error: this rank ends, as the driver has ended the group or itself; rank 0 says why");
+                } else {
+                    eprintln!("error: this rank ends, as {}", driver.why_the_channel_ended());
                 }
                 // With what this worker has started, for which the kernel's signal would leave no time. Not `exit`: that
                 // would run libtorch's destructors under the loop's feet.

@@ -223,6 +223,7 @@ fn fit(scenario: &Scenario, name: &str) -> Result<()> {
                     FailureKind::ReturnedEarly => ("returned early", String::new(), None),
                     FailureKind::MissedCollective(waiting) => ("missed collective", waiting.clone(), None),
                     FailureKind::Silent(_) => ("silent", String::new(), None),
+                    FailureKind::ChannelClosed => ("channel closed", String::new(), None),
                     FailureKind::Late(_) => ("late", String::new(), None),
                     FailureKind::Desynchronised(waiting) => ("desynchronised", waiting.clone(), None),
                     other => ("new", other.to_string(), None),

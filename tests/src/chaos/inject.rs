@@ -18,13 +18,17 @@ const STILL: Duration = Duration::from_millis(200);
 const RUNS: Duration = Duration::from_millis(50);
 
 /// A rank's process: no other gets its number while this is held.
-pub(super) struct Process {
+pub struct Process {
     pid: u32,
     pidfd: OwnedFd,
 }
 
 impl Process {
-    pub(super) fn open(pid: u32) -> Result<Self> {
+    /// That of this number.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn open(pid: u32) -> Result<Self> {
         let number = Pid::from_raw(pid as i32).ok_or("a rank's process has no number")?;
         Ok(Self { pid, pidfd: pidfd_open(number, PidfdFlags::empty())? })
     }
@@ -50,7 +54,10 @@ impl Process {
     }
 
     /// Shuts its connection to the driver down, as if the process itself did.
-    pub(super) fn shut_channel(&self, how: Shutdown) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where it has none, or another process may not take part in it.
+    pub fn shut_channel(&self, how: Shutdown) -> Result<()> {
         for entry in fs::read_dir(format!("/proc/{}/fd", self.pid))? {
             let Ok(entry) = entry else { continue };
             let target = fs::read_link(entry.path()).unwrap_or_default();
@@ -59,7 +66,7 @@ impl Process {
             }
             let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let copy = pidfd_getfd(&self.pidfd, number, PidfdGetfdFlags::empty()).map_err(|error| {
-                format!("cannot take a copy of rank's socket: {error}; a container may forbid `pidfd_getfd`")
+                format!("cannot take a copy of the rank's socket: {error}; a container may forbid `pidfd_getfd`")
             })?;
             // Those of the process group are TCP, and have no such address.
             let socket = UnixStream::from(copy);

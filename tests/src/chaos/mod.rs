@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use campaign::run;
 pub use endurance::endure;
 pub use fault::{Fault, KINDS, Planned, draw_faults};
+pub use inject::Process;
 pub use kill::{Kill, Moment, Victim, draw};
 
 /// How many workers the program has.

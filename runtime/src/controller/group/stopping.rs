@@ -12,6 +12,8 @@ use crate::error::{Error, Result, with_causes};
 
 /// A rank whose loop has returned may take so long to end.
 const LEAVE: Duration = Duration::from_secs(10);
+/// A process whose channel has closed is about to end, and its end says how; after so long it is not.
+const END: Duration = Duration::from_secs(1);
 /// A loop that was asked to stop may take so long to come to a place where it can.
 const STOP: Duration = Duration::from_secs(30);
 
@@ -75,7 +77,7 @@ impl Group<'_> {
 
     /// By when something must have been heard of a rank.
     fn word_by(&self, member: &Member) -> Option<Instant> {
-        [self.heard_by(member), self.reported_by(member)].into_iter().flatten().min()
+        [self.heard_by(member), self.reported_by(member), ended_by(member)].into_iter().flatten().min()
     }
 
     fn heard_by(&self, member: &Member) -> Option<Instant> {
@@ -131,6 +133,10 @@ impl Group<'_> {
         if self.look_at.is_none_or(|at| now < at) {
             return Ok(());
         }
+        if let Some(rank) = self.members.iter().find(|member| lives_on(member, now)).map(|member| member.rank) {
+            self.fail_rank(rank, FailureKind::ChannelClosed);
+            return Ok(());
+        }
         if self.members.iter().any(|member| self.is_silent(member, now) || self.is_late(member, now)) {
             // Where the driver itself was busy, in a callback, say, what was said meanwhile is still to be heard.
             for rank in 0..self.members.len() {
@@ -159,4 +165,14 @@ impl Group<'_> {
     fn is_late(&self, member: &Member, now: Instant) -> bool {
         self.reported_by(member).is_some_and(|by| now >= by)
     }
+}
+
+/// By when a process without a channel must have ended, of a loop that has not.
+fn ended_by(member: &Member) -> Option<Instant> {
+    let goes_on = member.is_in_start() || member.phase == Phase::Running;
+    member.closed.filter(|_| goes_on)?.checked_add(END)
+}
+
+fn lives_on(member: &Member, now: Instant) -> bool {
+    ended_by(member).is_some_and(|by| now >= by)
 }
