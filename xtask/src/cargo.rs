@@ -78,9 +78,22 @@ fn cannot_start(command: &Command) -> String {
     format!("cannot start `{}`", shown(command))
 }
 
+/// With which features dependencies are built.
+#[derive(Clone, Copy)]
+pub(crate) enum Features {
+    /// Those that the examples need: a first build of half the time.
+    Examples,
+    /// Those of `cargo test --workspace`, so that they are built once for both.
+    Workspace,
+}
+
 /// Builds an example and gives its binary.
-pub(crate) fn example(root: &Path, name: &str, release: bool) -> Result<PathBuf> {
-    let mut options = vec!["--example", name];
+pub(crate) fn example(root: &Path, name: &str, features: Features, release: bool) -> Result<PathBuf> {
+    let mut options = match features {
+        Features::Examples => vec!["--package", "trainloop-examples"],
+        Features::Workspace => vec!["--workspace"],
+    };
+    options.extend(["--example", name]);
     options.extend(release.then_some("--release"));
     let mut built = build(root, &options, &[name])?;
     built.pop().ok_or_else(|| Failure::new(format!("cargo built no example `{name}`")))
@@ -89,16 +102,14 @@ pub(crate) fn example(root: &Path, name: &str, release: bool) -> Result<PathBuf>
 /// Builds binaries and gives them, in the same order.
 pub(crate) fn binaries(root: &Path, names: &[&str]) -> Result<Vec<PathBuf>> {
     // With an example among the targets, cargo counts the features that tests' dependencies have.
-    let mut options = vec!["--examples"];
+    let mut options = vec!["--workspace", "--examples"];
     options.extend(names.iter().flat_map(|name| ["--bin", name]));
     build(root, &options, names)
 }
 
-/// The whole workspace is named, so that dependencies have the features with which `cargo test --workspace` builds them, and
-/// are built once for both.
 fn build(root: &Path, options: &[&str], names: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = cargo(root);
-    command.args(["build", "--workspace", "--message-format", "json-render-diagnostics"]).args(options);
+    command.args(["build", "--message-format", "json-render-diagnostics"]).args(options);
     let output = command.stderr(Stdio::inherit()).output().doing(|| cannot_start(&command))?;
     check(&command, output.status)?;
     let messages = String::from_utf8_lossy(&output.stdout);

@@ -82,7 +82,7 @@ fn doc(root: &Path) -> Result<()> {
 /// The example from end to end, judged by the last line it prints.
 fn example(root: &Path) -> Result<()> {
     let storage = tempfile::tempdir().doing(|| "cannot make a temporary folder for the example")?;
-    let mut command = Command::new(cargo::example(root, "digits", false)?);
+    let mut command = Command::new(cargo::example(root, "digits", cargo::Features::Workspace, false)?);
     command.current_dir(root).args(["--workers", "2", "--epochs", "8", "--json", "--storage"]);
     command.arg(storage.path()).stdout(Stdio::piped());
 

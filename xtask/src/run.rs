@@ -26,6 +26,6 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     cargo::require("example", &args.example, &names)?;
     setup::ensure(&root)?;
 
-    let binary = cargo::example(&root, &args.example, args.release)?;
+    let binary = cargo::example(&root, &args.example, cargo::Features::Examples, args.release)?;
     Err(cargo::exec(Command::new(binary).args(&args.rest)))
 }
