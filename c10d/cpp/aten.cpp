@@ -200,6 +200,10 @@ void amp_update_scale(
   at::_amp_update_scale_(next, tracker, found_inf, growth_factor, backoff_factor, growth_interval);
 }
 
+std::unique_ptr<Tensor> pin_memory(const Tensor& tensor) { return std::make_unique<Tensor>(tensor.pin_memory()); }
+
+bool is_pinned(const Tensor& tensor) { return tensor.is_pinned(); }
+
 std::unique_ptr<Tensor> randperm(int64_t n, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
   return std::make_unique<Tensor>(at::randperm(n, generator, at::TensorOptions(at::kLong)));

@@ -48,6 +48,10 @@ struct AutocastBefore;
 AutocastBefore enter_autocast(bool cuda, bool half);
 void leave_autocast(const AutocastBefore& before);
 
+// Page-locked memory, which is there with a GPU.
+std::unique_ptr<Tensor> pin_memory(const Tensor& tensor);
+bool is_pinned(const Tensor& tensor);
+
 std::unique_ptr<Tensor> randperm(int64_t n, uint64_t seed);
 
 // The generator that libtorch's functions use on the CPU; its state is a tensor of bytes.

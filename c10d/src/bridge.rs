@@ -235,6 +235,8 @@ pub(crate) mod ffi {
         ) -> Result<()>;
         fn enter_autocast(cuda: bool, half: bool) -> Result<AutocastBefore>;
         fn leave_autocast(before: &AutocastBefore);
+        fn pin_memory(tensor: &Tensor) -> Result<UniquePtr<Tensor>>;
+        fn is_pinned(tensor: &Tensor) -> Result<bool>;
         fn randperm(n: i64, seed: u64) -> Result<UniquePtr<Tensor>>;
         fn cpu_generator_state() -> Result<UniquePtr<Tensor>>;
         fn set_cpu_generator_state(state: &Tensor) -> Result<()>;

@@ -6,8 +6,8 @@ use trainloop_c10d::Error;
 use trainloop_c10d::aten::{
     AdagradStep, AdamStep, LionStep, RmsPropStep, ScaleUpdate, SgdStep, amp_unscale, amp_update_scale, autocast,
     clear_grad, cuda_generator_state, deterministic_algorithms, foreach_add, foreach_clamp, foreach_lion, foreach_mul,
-    foreach_norm, foreach_rmsprop, fused_adagrad, fused_adam, fused_sgd, is_grad_enabled, is_same, randperm,
-    set_cuda_generator_state, set_deterministic_algorithms,
+    foreach_norm, foreach_rmsprop, fused_adagrad, fused_adam, fused_sgd, is_grad_enabled, is_pinned, is_same,
+    pin_memory, randperm, set_cuda_generator_state, set_deterministic_algorithms,
 };
 
 fn double(values: &[f64]) -> Tensor {
@@ -421,4 +421,17 @@ fn autocast_chooses_by_operation() {
     let refused = |device, kind| autocast(device, kind, || panic!("called")).unwrap_err().to_string();
     assert!(refused(Device::Cpu, Kind::Float).contains("choose Kind::BFloat16 or Kind::Half"));
     assert!(refused(Device::Mps, Kind::Half).contains("there is none for Mps"));
+}
+
+#[test]
+fn pinned_memory_needs_a_gpu() {
+    let tensor = double(&[1.0, 2.0]);
+    assert!(!is_pinned(&tensor).unwrap());
+    if tch::Cuda::is_available() {
+        let pinned = pin_memory(&tensor).unwrap();
+        assert!(is_pinned(&pinned).unwrap());
+        assert_eq!(flat(&pinned), [1.0, 2.0]);
+    } else {
+        assert!(matches!(pin_memory(&tensor), Err(Error::Torch { .. })), "{:?}", pin_memory(&tensor));
+    }
 }

@@ -27,6 +27,22 @@ where
 }
 #[automatically_derived]
 #[allow(trivial_bounds)]
+impl ::trainloop::__private::MapTensors for SentenceBatch
+where
+    i64: ::trainloop::__private::Collate,
+{
+    fn map_tensors(
+        self,
+        __map: &mut ::trainloop::__private::TensorMap<'_>,
+    ) -> ::trainloop::__private::Result<Self, ::trainloop::__private::Error> {
+        ::trainloop::__private::Ok(Self {
+            topic: ::trainloop::__private::MapTensors::map_tensors(self.topic, __map)?,
+            tokens: ::trainloop::__private::MapTensors::map_tensors(self.tokens, __map)?,
+        })
+    }
+}
+#[automatically_derived]
+#[allow(trivial_bounds)]
 impl ::trainloop::__private::Collate for Sentence
 where
     i64: ::trainloop::__private::Collate,

@@ -26,7 +26,7 @@ pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::cli::{Cli, Config};
 pub use crate::data::collate::{collate_field, pad_field};
-pub use crate::data::{Collate, Padded};
+pub use crate::data::{Collate, MapTensors, Padded, TensorMap};
 pub use crate::error::{BoxError, Error};
 use crate::launch::{Host, Placement};
 pub use crate::metric::field::Fields;

@@ -37,6 +37,7 @@ fn implementation(collate: &Collate) -> TokenStream {
     let collated = fields.iter().zip(&places).map(|(field, place)| collated(krate, field, place));
     let bounds = bounds(krate, fields);
     let shown = fields.iter().map(|field| shown(&field.name));
+    let mapped = fields.iter().map(|field| mapped(krate, &field.name));
     quote! {
         #[doc = #doc]
         #[allow(dead_code, trivial_bounds)]
@@ -49,6 +50,17 @@ fn implementation(collate: &Collate) -> TokenStream {
         impl #krate::__private::Debug for #batch #bounds {
             fn fmt(&self, __f: &mut #krate::__private::Formatter<'_>) -> #krate::__private::FmtResult {
                 __f.debug_struct(#krate::__private::stringify!(#batch)) #(#shown)* .finish()
+            }
+        }
+
+        #[automatically_derived]
+        #[allow(trivial_bounds)]
+        impl #krate::__private::MapTensors for #batch #bounds {
+            fn map_tensors(
+                self,
+                __map: &mut #krate::__private::TensorMap<'_>,
+            ) -> #krate::__private::Result<Self, #krate::__private::Error> {
+                #krate::__private::Ok(Self { #(#mapped),* })
             }
         }
 
@@ -82,6 +94,10 @@ fn bounds(krate: &Path, fields: &[CollateField]) -> TokenStream {
 fn shown(name: &Ident) -> TokenStream {
     let text = name.unraw().to_string();
     quote!(.field(#text, &self.#name))
+}
+
+fn mapped(krate: &Path, name: &Ident) -> TokenStream {
+    quote!(#name: #krate::__private::MapTensors::map_tensors(self.#name, __map)?)
 }
 
 /// A field of the batch, marked at the sample's field's type where that has no batch.

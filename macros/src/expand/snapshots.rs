@@ -88,5 +88,5 @@ fn the_readmes_state() {
 #[test]
 fn the_guides_collate() {
     let (_, structure) = item("docs/guide.md", "Collate");
-    assert_snapshot("collate", super::collate(structure), 60);
+    assert_snapshot("collate", super::collate(structure), 70);
 }

@@ -2,6 +2,10 @@
 
 use std::ops::Deref;
 
+use tch::Device;
+
+use super::map_tensors::{MapTensors, on_device};
+use crate::error::Result;
 use crate::optim::Moment;
 
 /// A batch as the loop gets it: the dataset's own batch (reached by `Deref`), with its place and weight.
@@ -90,6 +94,31 @@ impl<B> Batch<B> {
 
     pub(crate) fn global(&self) -> Option<GlobalBatch> {
         self.share.global
+    }
+
+    /// The batch with its tensors on `device`; those that lie there already are not copied.
+    ///
+    /// From [pinned memory](super::DataLoaderBuilder::pin_memory) to a GPU the copy goes on while the loop does: operations on
+    /// the GPU wait for it by themselves.
+    ///
+    /// ```no_run
+    /// # use trainloop::prelude::*;
+    /// # fn train<D: Dataset<Batch = (tch::Tensor, tch::Tensor)>>(ctx: &mut Context, loader: DataLoader<D>) -> Result<()> {
+    /// for batch in loader.epoch(0)? {
+    ///     let batch = batch?.to_device(ctx.device())?;
+    ///     let (inputs, labels) = &*batch;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where there is no such device, or no memory left on it.
+    pub fn to_device(self, device: Device) -> Result<Self>
+    where
+        B: MapTensors,
+    {
+        Ok(Self { data: on_device(self.data, device)?, share: self.share })
     }
 
     /// The dataset's own batch.

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use tch::kind::Element;
 use tch::{Kind, Tensor};
 
+use super::map_tensors::MapTensors;
 use crate::error::{Error, Result};
 
 /// Samples that can become a batch: PyTorch's `default_collate`, by type.
@@ -58,7 +59,7 @@ use crate::error::{Error, Result};
 )]
 pub trait Collate: Sized {
     /// What several samples become.
-    type Batch: Debug + Send + 'static;
+    type Batch: MapTensors + Debug + Send + 'static;
 
     /// A batch of at least one sample.
     ///

@@ -108,8 +108,11 @@ pub(super) fn mixed(number: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// What is done with a batch that is made, where it is made.
+pub(super) type Finish<B> = fn(B) -> Result<B>;
+
 /// The batch of the samples that are drawn. A dataset's panic is an error of the loop, not the end of a thread.
-pub(super) fn fetch<D: Dataset>(dataset: &D, draws: &[Draw]) -> Result<D::Batch> {
+pub(super) fn fetch<D: Dataset>(dataset: &D, draws: &[Draw], finish: Finish<D::Batch>) -> Result<D::Batch> {
     let sample = |&draw: &Draw| {
         let of_sample = |source| Error::Sample { index: draw.index, source };
         match guarded(|| dataset.draw(draw)) {
@@ -118,10 +121,11 @@ pub(super) fn fetch<D: Dataset>(dataset: &D, draws: &[Draw]) -> Result<D::Batch>
         }
     };
     let samples = draws.iter().map(sample).collect::<Result<_>>()?;
-    guarded(|| dataset.collate(samples)).unwrap_or_else(|message| {
+    let batch = guarded(|| dataset.collate(samples)).unwrap_or_else(|message| {
         let indices: Vec<_> = draws.iter().map(|draw| draw.index).collect();
         Err(Error::other(format!("the dataset panicked while it made a batch of samples {indices:?}: {message}")))
-    })
+    })?;
+    finish(batch)
 }
 
 /// What `body` gives, or the words of its panic.

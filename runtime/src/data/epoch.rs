@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::batch::Batch;
-use super::dataset::{Dataset, Draw, fetch};
+use super::dataset::{Dataset, Draw, Finish, fetch};
 use super::loader::{OnProgress, Position};
 use super::plan::Plan;
 use crate::callback::Event;
@@ -18,6 +18,7 @@ use crate::worker::{Hooks, Phase};
 /// The batches of one epoch: an iterator over `Result<Batch<…>>`. After an error it ends.
 pub struct Epoch<D: Dataset> {
     dataset: D,
+    finish: Finish<D::Batch>,
     plan: Plan,
     /// The batch to be given next.
     next: u64,
@@ -48,7 +49,7 @@ struct Threads<B> {
 
 impl<D: Dataset> Epoch<D> {
     pub(super) fn start(
-        dataset: D,
+        (dataset, finish): (D, Finish<D::Batch>),
         plan: Plan,
         workers: usize,
         prefetch: usize,
@@ -57,8 +58,8 @@ impl<D: Dataset> Epoch<D> {
         position: Rc<Cell<Position>>,
     ) -> Result<Self> {
         let workers = workers.min(plan.batches() as usize);
-        let threads = (workers > 0).then(|| Threads::start(&dataset, workers)).transpose()?;
-        let mut epoch = Self { dataset, plan, next: 0, threads, weight, told, position, ended: false };
+        let threads = (workers > 0).then(|| Threads::start(&dataset, finish, workers)).transpose()?;
+        let mut epoch = Self { dataset, finish, plan, next: 0, threads, weight, told, position, ended: false };
         for _ in 0..workers * prefetch {
             epoch.ask();
         }
@@ -88,14 +89,14 @@ impl<D: Dataset> Epoch<D> {
 
     fn read(&mut self, samples: &[Draw]) -> Result<D::Batch> {
         match &mut self.threads {
-            None => fetch(&self.dataset, samples),
+            None => fetch(&self.dataset, samples, self.finish),
             Some(threads) => threads.take(self.next),
         }
     }
 }
 
 impl<B: Send + 'static> Threads<B> {
-    fn start<D: Dataset<Batch = B>>(dataset: &D, workers: usize) -> Result<Self> {
+    fn start<D: Dataset<Batch = B>>(dataset: &D, finish: Finish<B>, workers: usize) -> Result<Self> {
         let (jobs, todo) = unbounded::<(u64, Vec<Draw>)>();
         let (done, results) = unbounded();
         for worker in 0..workers {
@@ -107,7 +108,7 @@ impl<B: Send + 'static> Threads<B> {
                 .spawn(move || {
                     let _entered = span.enter();
                     for (index, samples) in todo {
-                        if done.send((index, fetch(&dataset, &samples))).is_err() {
+                        if done.send((index, fetch(&dataset, &samples, finish))).is_err() {
                             return;
                         }
                     }

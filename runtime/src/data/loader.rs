@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Finish};
 use super::epoch::{Epoch, Told};
+use super::map_tensors::{MapTensors, pinned};
 use super::order::{Fingerprint, Order};
 use super::plan::{Plan, Sizes, Window};
 use super::sampler::{DistributedSampler, Tail};
@@ -28,6 +29,7 @@ pub struct DataLoader<D: Dataset> {
     sizes: Sizes,
     workers: usize,
     prefetch: usize,
+    finish: Finish<D::Batch>,
     weight: LossWeight,
     on_progress: Option<OnProgress>,
     position: Rc<Cell<Position>>,
@@ -64,6 +66,7 @@ impl<D: Dataset> DataLoader<D> {
             window: 1,
             workers: 1,
             prefetch: 2,
+            finish: Ok,
         }
     }
 
@@ -168,7 +171,7 @@ impl<D: Dataset> DataLoader<D> {
         };
         let plan = Plan::new(self.sampler.clone(), self.sizes, epoch, (samples, window))?;
         Epoch::start(
-            self.dataset.clone(),
+            (self.dataset.clone(), self.finish),
             plan,
             self.workers,
             self.prefetch,
@@ -181,7 +184,7 @@ impl<D: Dataset> DataLoader<D> {
 
 /// How a [`DataLoader`] is to be.
 #[derive(Debug, Clone)]
-pub struct DataLoaderBuilder<D> {
+pub struct DataLoaderBuilder<D: Dataset> {
     dataset: D,
     batch_size: usize,
     order: Order,
@@ -190,6 +193,7 @@ pub struct DataLoaderBuilder<D> {
     window: usize,
     workers: usize,
     prefetch: usize,
+    finish: Finish<D::Batch>,
 }
 
 impl<D: Dataset> DataLoaderBuilder<D> {
@@ -288,6 +292,18 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
+    /// Has the loader's threads copy each batch into page-locked memory, from which
+    /// [`Batch::to_device`](super::Batch::to_device) copies to a GPU while the loop goes on: PyTorch's `pin_memory=True`. Without a
+    /// GPU it does nothing.
+    #[must_use]
+    pub fn pin_memory(mut self, pin_memory: bool) -> Self
+    where
+        D::Batch: MapTensors,
+    {
+        self.finish = if pin_memory { pinned } else { Ok };
+        self
+    }
+
     /// A loader for this process alone.
     ///
     /// # Errors
@@ -324,6 +340,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
             sizes: Sizes { batch: self.batch_size, window: self.window, drop_last: self.drop_last },
             workers: self.workers,
             prefetch: self.prefetch,
+            finish: self.finish,
             weight,
             on_progress,
             position: Rc::default(),

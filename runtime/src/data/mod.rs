@@ -13,6 +13,7 @@ pub mod idx;
 mod images;
 mod in_memory;
 mod loader;
+mod map_tensors;
 mod mersenne;
 mod order;
 #[cfg(feature = "parquet")]
@@ -31,6 +32,7 @@ pub use epoch::Epoch;
 pub use images::{ImageFolder, LabelledImage};
 pub use in_memory::InMemory;
 pub use loader::{DataLoader, DataLoaderBuilder};
+pub use map_tensors::{MapTensors, TensorMap};
 pub use order::{BucketSampler, Order, WeightedSampler};
 pub use sampler::{DistributedSampler, Tail};
 pub use stream::{IterableDataset, StreamEpoch, StreamLoader, StreamLoaderBuilder};

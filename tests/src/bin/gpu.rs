@@ -16,6 +16,7 @@ use trainloop::c10d::{
     Backend, DdpOptions, DistributedDataParallel, Error, GroupOptions, HashStore, Interface, ProcessGroup, ReduceOp,
     Waited, aten,
 };
+use trainloop::data::{DataLoader, TensorDataset};
 use trainloop::optim::{GradScaler, Sgd};
 use trainloop::random::{Generators, seed_everything};
 
@@ -30,13 +31,14 @@ fn main() -> ExitCode {
     if (digits.as_str(), data.as_str()) != ("--digits", "--data") {
         return usage();
     }
-    let checks: [(&str, &dyn Fn() -> Check); 7] = [
+    let checks: [(&str, &dyn Fn() -> Check); 8] = [
         ("CUDA devices", &devices),
         ("NCCL collectives, world size 1, against the CPU's", &collectives),
         ("what does not fit is refused", &refusals),
         ("DDP steps on the GPU against the CPU's", &ddp),
         ("bf16 autocast with GradScaler", &mixed_precision),
         ("CUDA generator saved and restored", &generator),
+        ("batches from pinned memory", &pinned),
         ("the digits example with use_gpu(true)", &|| train_digits(program, folder)),
     ];
     let mut failed = 0;
@@ -268,6 +270,27 @@ fn generator() -> Check {
         return Err("other numbers follow than before".into());
     }
     Ok(format!("1000 numbers equal, {} bytes of state", raw.numel()))
+}
+
+fn pinned() -> Check {
+    let rows = Tensor::arange(1000, (Kind::Float, Device::Cpu));
+    let loader = DataLoader::builder(TensorDataset::new([rows])?).batch_size(64).workers(2).pin_memory(true).build()?;
+    let mut sum = 0.0;
+    for batch in loader.epoch(0)? {
+        let batch = batch?;
+        if !aten::is_pinned(&batch[0])? {
+            return Err("a batch does not lie in pinned memory".into());
+        }
+        let batch = batch.to_device(GPU)?;
+        if batch[0].device() != GPU {
+            return Err(format!("a batch was copied to {:?}", batch[0].device()).into());
+        }
+        sum += batch[0].sum(Kind::Double).double_value(&[]);
+    }
+    if (sum - 499_500.0).abs() > 0.5 {
+        return Err(format!("the numbers below 1000 add up to {sum}").into());
+    }
+    Ok(format!("{} batches", loader.batches()))
 }
 
 fn train_digits(program: &str, data: &str) -> Check {

@@ -12,6 +12,7 @@ use super::position::{Part, StreamPosition};
 use crate::c10d::{ProcessGroup, ReduceOp};
 use crate::callback::Event;
 use crate::data::batch::{Batch, Share};
+use crate::data::dataset::Finish;
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
 use crate::worker::activity::{self, Collective};
@@ -25,6 +26,7 @@ use crate::worker::{AllReduce, Hooks};
 /// and the epoch ends when no rank has one.
 pub struct StreamEpoch<D: IterableDataset> {
     dataset: D,
+    finish: Finish<D::Batch>,
     lanes: Vec<Source<D>>,
     /// This epoch's parts, for a stand-in.
     parts: Vec<Part>,
@@ -61,7 +63,7 @@ type Message<B> = Option<Result<Read<B>>>;
 
 impl<D: IterableDataset> StreamEpoch<D> {
     pub(super) fn start(
-        dataset: &D,
+        (dataset, finish): (&D, Finish<D::Batch>),
         (sizes, workers, prefetch): (Sizes, usize, usize),
         ranks: Ranks,
         (weight, hooks): (LossWeight, Option<Rc<Hooks>>),
@@ -75,17 +77,17 @@ impl<D: IterableDataset> StreamEpoch<D> {
         let mut lanes = Vec::with_capacity(begin.lanes.len());
         for (number, progress) in begin.lanes.into_iter().enumerate() {
             let dealt = begin.division.dealt(&parts, ranks.rank, number);
-            let lane = || Lane::new(dataset.clone(), begin.epoch, sizes, dealt.clone(), progress);
+            let lane = || Lane::new(dataset.clone(), finish, begin.epoch, sizes, dealt.clone(), progress);
             lanes.push(if dealt.len() <= progress.part {
                 Source::Empty
             } else if workers == 0 {
                 Source::Here(Box::new(lane()))
             } else {
                 let (dataset, epoch) = (dataset.clone(), begin.epoch);
-                Source::thread(number, prefetch, move || Lane::new(dataset, epoch, sizes, dealt, progress))?
+                Source::thread(number, prefetch, move || Lane::new(dataset, finish, epoch, sizes, dealt, progress))?
             });
         }
-        Ok(Self { dataset: dataset.clone(), lanes, parts, ranks, weight, hooks, position, ended: false })
+        Ok(Self { dataset: dataset.clone(), finish, lanes, parts, ranks, weight, hooks, position, ended: false })
     }
 
     fn fire(&self, event: Event) -> Result<()> {
@@ -109,7 +111,8 @@ impl<D: IterableDataset> StreamEpoch<D> {
         let epoch = self.position.borrow().epoch;
         let parts = self.parts.iter().map(|&(shard, _)| (shard, 0)).collect();
         let one = Sizes { batch: 1, drop_last: false };
-        let first = Lane::new(self.dataset.clone(), epoch, one, parts, super::position::Progress::default()).next();
+        let begin = super::position::Progress::default();
+        let first = Lane::new(self.dataset.clone(), self.finish, epoch, one, parts, begin).next();
         first.transpose()?.map(|read| read.batch).ok_or_else(|| {
             Error::other(
                 "this rank has no shard left, and none of the epoch's shards has a sample for it to stand in with",

@@ -2,12 +2,13 @@
 
 use super::IterableDataset;
 use super::position::{Part, Progress};
-use crate::data::dataset::guarded;
+use crate::data::dataset::{Finish, guarded};
 use crate::error::{BoxError, Error, Result};
 
 /// Reads a lane's parts from its place on: an iterator over its batches. After an error it ends.
 pub(super) struct Lane<D: IterableDataset> {
     dataset: D,
+    finish: Finish<D::Batch>,
     epoch: u64,
     batch_size: usize,
     drop_last: bool,
@@ -32,9 +33,16 @@ pub(super) struct Sizes {
 }
 
 impl<D: IterableDataset> Lane<D> {
-    pub(super) fn new(dataset: D, epoch: u64, sizes: Sizes, parts: Vec<Part>, progress: Progress) -> Self {
+    pub(super) fn new(
+        dataset: D,
+        finish: Finish<D::Batch>,
+        epoch: u64,
+        sizes: Sizes,
+        parts: Vec<Part>,
+        progress: Progress,
+    ) -> Self {
         let Sizes { batch: batch_size, drop_last } = sizes;
-        Self { dataset, epoch, batch_size, drop_last, parts, progress, open: None, failed: false }
+        Self { dataset, finish, epoch, batch_size, drop_last, parts, progress, open: None, failed: false }
     }
 
     /// The next sample of all parts.
@@ -74,7 +82,7 @@ impl<D: IterableDataset> Lane<D> {
         let batch = collated.unwrap_or_else(|message| {
             Err(Error::other(format!("the dataset panicked while it made a batch of {count} samples: {message}")))
         })?;
-        Ok(Some(Read { batch, samples: count, progress: self.progress }))
+        Ok(Some(Read { batch: (self.finish)(batch)?, samples: count, progress: self.progress }))
     }
 }
 

@@ -10,6 +10,8 @@ use super::epoch::{Ranks, StreamEpoch};
 use super::lane::Sizes;
 use super::position::{Division, StreamPosition};
 use crate::callback::EpochInfo;
+use crate::data::dataset::Finish;
+use crate::data::map_tensors::{MapTensors, pinned};
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
 
@@ -49,6 +51,7 @@ pub struct StreamLoader<D: IterableDataset> {
     sizes: Sizes,
     workers: usize,
     prefetch: usize,
+    finish: Finish<D::Batch>,
     ranks: Ranks,
     weight: LossWeight,
     position: Rc<RefCell<StreamPosition>>,
@@ -59,7 +62,15 @@ pub struct StreamLoader<D: IterableDataset> {
 impl<D: IterableDataset> StreamLoader<D> {
     /// A loader of `dataset`: batches of 1, shards in order, one thread.
     pub fn builder(dataset: D) -> StreamLoaderBuilder<D> {
-        StreamLoaderBuilder { dataset, batch_size: 1, seed: None, drop_last: false, workers: 1, prefetch: 2 }
+        StreamLoaderBuilder {
+            dataset,
+            batch_size: 1,
+            seed: None,
+            drop_last: false,
+            workers: 1,
+            prefetch: 2,
+            finish: Ok,
+        }
     }
 
     /// The dataset.
@@ -108,7 +119,7 @@ impl<D: IterableDataset> StreamLoader<D> {
             _ => None,
         };
         StreamEpoch::start(
-            &self.dataset,
+            (&self.dataset, self.finish),
             (self.sizes, self.workers, self.prefetch),
             self.ranks.clone(),
             (self.weight.clone(), hooks),
@@ -119,13 +130,14 @@ impl<D: IterableDataset> StreamLoader<D> {
 
 /// How a [`StreamLoader`] is to be.
 #[derive(Debug, Clone)]
-pub struct StreamLoaderBuilder<D> {
+pub struct StreamLoaderBuilder<D: IterableDataset> {
     dataset: D,
     batch_size: usize,
     seed: Option<u64>,
     drop_last: bool,
     workers: usize,
     prefetch: usize,
+    finish: Finish<D::Batch>,
 }
 
 impl<D: IterableDataset> StreamLoaderBuilder<D> {
@@ -165,6 +177,17 @@ impl<D: IterableDataset> StreamLoaderBuilder<D> {
         self
     }
 
+    /// Has the loader's threads copy each batch into page-locked memory, as
+    /// [`DataLoaderBuilder::pin_memory`](crate::data::DataLoaderBuilder::pin_memory).
+    #[must_use]
+    pub fn pin_memory(mut self, pin_memory: bool) -> Self
+    where
+        D::Batch: MapTensors,
+    {
+        self.finish = if pin_memory { pinned } else { Ok };
+        self
+    }
+
     /// A loader for this process alone.
     ///
     /// # Errors
@@ -197,6 +220,7 @@ impl<D: IterableDataset> StreamLoaderBuilder<D> {
             sizes: Sizes { batch: self.batch_size, drop_last: self.drop_last },
             workers: self.workers,
             prefetch: self.prefetch,
+            finish: self.finish,
             ranks,
             weight,
             position: Rc::new(RefCell::new(division.begin(0))),
