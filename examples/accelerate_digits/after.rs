@@ -56,9 +56,8 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     while progress.borrow().epoch < config.epochs {
         let epoch = progress.borrow().epoch;
         for batch in loader.epoch(epoch)? {
-            let batch = batch?;
-            let loss = model.call(|net| net.forward(&batch.images.to_device(device)))?;
-            let loss = loss.cross_entropy_for_logits(&batch.labels.to_device(device));
+            let batch = batch?.to_device(device)?;
+            let loss = model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             accelerator.backward(&loss)?;
             accelerator.clip_grad_norm(&mut optimizer, 1.0)?;
             optimizer.step()?;
@@ -72,11 +71,9 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
         }
         let (mut right, mut tested) = (0.0, 0.0);
         for batch in test.epoch(0)? {
-            let batch = batch?;
-            let guess =
-                tch::no_grad(|| model.call(|net| net.forward(&batch.images.to_device(device))))?.argmax(-1, false);
-            let labels = batch.labels.to_device(device);
-            let (guess, labels) = accelerator.gather_for_metrics(&batch, (&guess, &labels))?;
+            let batch = batch?.to_device(device)?;
+            let guess = tch::no_grad(|| model.call(|net| net.forward(&batch.images)))?.argmax(-1, false);
+            let (guess, labels) = accelerator.gather_for_metrics(&batch, (&guess, &batch.labels))?;
             right += f64::try_from(guess.eq_tensor(&labels).sum(Kind::Double))?;
             tested += labels.size()[0] as f64;
         }

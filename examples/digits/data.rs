@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use trainloop::data::idx::{self, IdxArray};
+use trainloop::data::{MapTensors, TensorMap};
 use trainloop::prelude::*;
 
 /// The scans beside this file; see `data/README.md`.
@@ -29,6 +30,12 @@ pub(crate) struct Digits {
 pub(crate) struct DigitBatch {
     pub(crate) images: Tensor,
     pub(crate) labels: Tensor,
+}
+
+impl MapTensors for DigitBatch {
+    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+        Ok(Self { images: map(self.images)?, labels: map(self.labels)? })
+    }
 }
 
 impl Digits {

@@ -111,9 +111,8 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
 
     while state.epoch < config.epochs {
         for batch in state.loader.epoch(state.epoch)? {
-            let batch = batch?;
-            let (images, labels) = (batch.images.to_device(ctx.device()), batch.labels.to_device(ctx.device()));
-            let loss = state.model.call(|net| net.forward(&images))?.cross_entropy_for_logits(&labels);
+            let batch = batch?.to_device(ctx.device())?;
+            let loss = state.model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             state.optimizer.backward_step(&loss)?;
             state.schedule.step(&mut state.optimizer)?;
             state.loss_sum += f64::try_from(&loss)? * batch.samples() as f64;
@@ -134,9 +133,8 @@ fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<D
     let _no_grad = tch::no_grad_guard();
     let mut counts = [0.0, 0.0];
     for batch in test.epoch(0)? {
-        let batch = batch?;
-        let logits = model.call(|net| net.forward(&batch.images.to_device(ctx.device())))?;
-        let right = logits.argmax(-1, false).eq_tensor(&batch.labels.to_device(ctx.device()));
+        let batch = batch?.to_device(ctx.device())?;
+        let right = model.call(|net| net.forward(&batch.images))?.argmax(-1, false).eq_tensor(&batch.labels);
         // A stand-in has no samples, and counts for nothing.
         if batch.samples() > 0 {
             counts[0] += f64::try_from(right.sum(tch::Kind::Double))?;

@@ -49,9 +49,8 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     while epoch < config.epochs {
         let mut sums = [0.0, 0.0];
         for batch in loader.epoch(epoch)? {
-            let batch = batch?;
-            let (images, labels) = (batch.images.to_device(ctx.device()), batch.labels.to_device(ctx.device()));
-            let loss = model.call(|net| net.forward(&images))?.cross_entropy_for_logits(&labels);
+            let batch = batch?.to_device(ctx.device())?;
+            let loss = model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             optimizer.backward_step(&loss)?;
             schedule.step(&mut optimizer)?;
             sums[0] += f64::try_from(&loss)? * batch.samples() as f64;
@@ -81,10 +80,9 @@ fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<D
     let _no_grad = tch::no_grad_guard();
     let (mut right, mut samples) = (0.0, 0.0);
     for batch in test.epoch(0)? {
-        let batch = batch?;
-        let guess = model.call(|net| net.forward(&batch.images.to_device(ctx.device())))?.argmax(-1, false);
-        let labels = batch.labels.to_device(ctx.device());
-        let (guess, labels) = ctx.gather_for_metrics(&batch, (&guess, &labels))?;
+        let batch = batch?.to_device(ctx.device())?;
+        let guess = model.call(|net| net.forward(&batch.images))?.argmax(-1, false);
+        let (guess, labels) = ctx.gather_for_metrics(&batch, (&guess, &batch.labels))?;
         right += f64::try_from(guess.eq_tensor(&labels).sum(Kind::Double))?;
         samples += labels.size()[0] as f64;
     }

@@ -1,24 +1,26 @@
 //! A training step that is nearly all framework: a linear layer of 32 × 2, batches of 32 from a loader, one rank, against plain
-//! PyTorch (`peers/small_step.py`); and what an `Accelerator` adds to it.
+//! PyTorch (`peers/small_step.py`); what an `Accelerator` adds to it; and how much of it is libtorch's own.
 //!
 //! Ours is a train loop under `TorchTrainer` in this process, with a loader and `ctx.step`. Both sides: float32, one thread,
 //! SGD, the mean time of a step over some epochs, the first of which is a warm-up. The accelerator's loop and the plain one take
-//! turns epoch by epoch, and the overhead is the median of the differences.
+//! turns epoch by epoch, and the overhead is the median of the differences. libtorch's own part is the same operations on one
+//! batch again and again, with nothing around them.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::nn::{self, LinearConfig, VarStore};
 use tch::{Device, Kind, Tensor};
 use trainloop::accelerate::Accelerator;
+use trainloop::data::{DataLoaderBuilder, TensorDataset};
 use trainloop::prelude::*;
 use trainloop_benches::{Peer, Times, median, ranks};
 
 /// As in `peers/small_step.py`.
-const SAMPLES: usize = 64_000;
-const FEATURES: usize = 32;
+const SAMPLES: i64 = 64_000;
+const FEATURES: i64 = 32;
 const BATCH: usize = 32;
 const CASE: &str = "small_step";
 
@@ -36,37 +38,15 @@ struct Options {
     json: bool,
 }
 
-#[derive(Clone)]
-struct Points(Arc<(Vec<f32>, Vec<i64>)>);
-
-impl Dataset for Points {
-    type Sample = usize;
-    type Batch = (Tensor, Tensor);
-
-    fn len(&self) -> usize {
-        self.0.1.len()
-    }
-
-    fn get(&self, index: usize) -> Result<usize> {
-        Ok(index)
-    }
-
-    fn collate(&self, samples: Vec<usize>) -> Result<(Tensor, Tensor)> {
-        let (inputs, labels) = &*self.0;
-        let rows: Vec<f32> =
-            samples.iter().flat_map(|row| &inputs[row * FEATURES..(row + 1) * FEATURES]).copied().collect();
-        let labels: Vec<i64> = samples.iter().map(|&row| labels[row]).collect();
-        Ok((Tensor::from_slice(&rows).f_view([samples.len() as i64, FEATURES as i64])?, Tensor::from_slice(&labels)))
-    }
-}
+type Points = TensorDataset<2>;
 
 fn points() -> Result<Points> {
-    let inputs = Tensor::rand([(SAMPLES * FEATURES) as i64], (Kind::Float, Device::Cpu));
-    let labels = Tensor::randint(2, [SAMPLES as i64], (Kind::Int64, Device::Cpu));
-    Ok(Points(Arc::new((Vec::try_from(&inputs)?, Vec::try_from(&labels)?))))
+    let inputs = Tensor::rand([SAMPLES, FEATURES], (Kind::Float, Device::Cpu));
+    let labels = Tensor::randint(2, [SAMPLES], (Kind::Int64, Device::Cpu));
+    Points::new([inputs, labels])
 }
 
-fn loader() -> Result<trainloop::data::DataLoaderBuilder<Points>> {
+fn loader() -> Result<DataLoaderBuilder<Points>> {
     Ok(DataLoader::builder(points()?).batch_size(BATCH).shuffle(17).workers(0))
 }
 
@@ -77,34 +57,59 @@ struct State {
     loader: DataLoader<Points>,
 }
 
-/// Microseconds of a step in each epoch but the first: of the plain loop, and of the accelerator's.
+/// Microseconds of a step in each epoch but the first.
+#[derive(Serialize, Deserialize, Default)]
+struct Steps {
+    plain: Vec<f64>,
+    accelerated: Vec<f64>,
+    libtorch: Vec<f64>,
+}
+
+/// The operations of so many steps, and nothing else.
+fn operations(steps: u64) -> Result<()> {
+    let vars = VarStore::new(Device::Cpu);
+    let net = nn::linear(vars.root(), FEATURES, 2, LinearConfig::default());
+    let mut optimizer = Sgd::builder(0.1).build(&vars)?;
+    let inputs = Tensor::rand([BATCH as i64, FEATURES], (Kind::Float, Device::Cpu));
+    let labels = Tensor::randint(2, [BATCH as i64], (Kind::Int64, Device::Cpu));
+    for _ in 0..steps {
+        let loss = inputs.apply(&net).cross_entropy_for_logits(&labels);
+        optimizer.zero_grad()?;
+        loss.f_backward()?;
+        optimizer.step()?;
+    }
+    Ok(())
+}
+
 #[train_loop(strategy = ddp)]
-fn steps(ctx: &mut Context, epochs: u64) -> Result<(Vec<f64>, Vec<f64>)> {
+fn steps(ctx: &mut Context, epochs: u64) -> Result<Steps> {
     tch::set_num_threads(1);
-    let model = ctx.prepare_model(|path| nn::linear(path, FEATURES as i64, 2, LinearConfig::default()))?;
+    let model = ctx.prepare_model(|path| nn::linear(path, FEATURES, 2, LinearConfig::default()))?;
     let optimizer = Sgd::builder(0.1).build(&model)?;
     let mut state = State { model, optimizer, loader: ctx.prepare_data_loader(loader()?)? };
     let mut accelerator = Accelerator::builder().build(ctx)?;
     let vars = VarStore::new(Device::Cpu);
-    let net = nn::linear(vars.root(), FEATURES as i64, 2, LinearConfig::default());
+    let net = nn::linear(vars.root(), FEATURES, 2, LinearConfig::default());
     let optimizer = Sgd::builder(0.1).build(&vars)?;
     let (model, mut optimizer, loader) = accelerator.prepare(((vars, net), optimizer, loader()?))?;
 
-    let (mut plain, mut accelerated) = (Vec::new(), Vec::new());
+    let mut steps = Steps::default();
+    let batches = loader.batches();
+    let per_step = |began: Instant| began.elapsed().as_secs_f64() * 1e6 / batches as f64;
     for epoch in 0..=epochs {
         let began = Instant::now();
         for batch in state.loader.epoch(epoch)? {
             let batch = batch?;
-            let (inputs, labels) = &*batch;
+            let [inputs, labels] = &*batch;
             let loss = state.model.call(|net| inputs.apply(net))?.cross_entropy_for_logits(labels);
             state.optimizer.backward_step(&loss)?;
             accelerator.context().step(&state)?;
         }
-        plain.push(began.elapsed().as_secs_f64() * 1e6 / state.loader.batches() as f64);
+        let plain = per_step(began);
         let began = Instant::now();
         for batch in loader.epoch(epoch)? {
             let batch = batch?;
-            let (inputs, labels) = &*batch;
+            let [inputs, labels] = &*batch;
             accelerator.accumulate(|| {
                 let loss = model.call(|net| inputs.apply(net))?.cross_entropy_for_logits(labels);
                 accelerator.backward(&loss)?;
@@ -113,9 +118,17 @@ fn steps(ctx: &mut Context, epochs: u64) -> Result<(Vec<f64>, Vec<f64>)> {
             })?;
             accelerator.step()?;
         }
-        accelerated.push(began.elapsed().as_secs_f64() * 1e6 / loader.batches() as f64);
+        let accelerated = per_step(began);
+        let began = Instant::now();
+        operations(batches)?;
+        let libtorch = per_step(began);
+        if epoch > 0 {
+            steps.plain.push(plain);
+            steps.accelerated.push(accelerated);
+            steps.libtorch.push(libtorch);
+        }
     }
-    Ok((plain.split_off(1), accelerated.split_off(1)))
+    Ok(steps)
 }
 
 #[trainloop::main]
@@ -123,14 +136,15 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let storage = tempfile::tempdir()?;
     let peer = Peer::new("small_step.py");
-    let (mut ours, mut theirs, mut over) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut over, mut libtorch) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         let outcome = TorchTrainer::<steps>::new(options.epochs)
             .run(RunConfig::default().storage(storage.path()).progress(false))
             .fit()?;
-        let (plain, accelerated) = outcome.output;
+        let Steps { plain, accelerated, libtorch: operations } = outcome.output;
         over.extend(plain.iter().zip(&accelerated).map(|(plain, accelerated)| accelerated - plain));
         ours.extend(plain);
+        libtorch.extend(operations);
         if let Some(peer) = &peer {
             let times: Times = ranks(1, |_, _| {
                 let mut command = peer.command();
@@ -140,18 +154,18 @@ fn main() -> Result<()> {
             theirs.extend(times.get(CASE));
         }
     }
-    let (ours, over) = (median(&ours).unwrap_or(f64::NAN), median(&over).unwrap_or(f64::NAN));
+    let [ours, over, libtorch] = [ours, over, libtorch].map(|times| median(&times).unwrap_or(f64::NAN));
     let theirs = median(&theirs);
     if options.json {
         println!(
             "{}",
             json!({
                 "ours_us": ours, "torch_us": theirs, "ratio_to_torch": theirs.map(|theirs| ours / theirs),
-                "accelerator_overhead_us": over,
+                "accelerator_overhead_us": over, "libtorch_us": libtorch,
             })
         );
     } else {
-        println!("ours {ours:.1} µs a step, an accelerator's {over:+.1} µs");
+        println!("ours {ours:.1} µs a step, of which libtorch's {libtorch:.1}; an accelerator's {over:+.1} µs");
         if let Some(theirs) = theirs {
             println!("torch {theirs:.1} µs, ratio {:.3}", ours / theirs);
         }
