@@ -56,7 +56,7 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     while progress.borrow().epoch < config.epochs {
         let epoch = progress.borrow().epoch;
         for batch in loader.epoch(epoch)? {
-            let batch = batch?.to_device(device)?;
+            let batch = batch?.on_device(device)?;
             let loss = model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             accelerator.backward(&loss)?;
             accelerator.clip_grad_norm(&mut optimizer, 1.0)?;
@@ -71,7 +71,7 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
         }
         let (mut right, mut tested) = (0.0, 0.0);
         for batch in test.epoch(0)? {
-            let batch = batch?.to_device(device)?;
+            let batch = batch?.on_device(device)?;
             let guess = tch::no_grad(|| model.call(|net| net.forward(&batch.images)))?.argmax(-1, false);
             let (guess, labels) = accelerator.gather_for_metrics(&batch, (&guess, &batch.labels))?;
             right += f64::try_from(guess.eq_tensor(&labels).sum(Kind::Double))?;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
+use trainloop::data::MapTensors;
 use trainloop::data::idx::{self, IdxArray};
-use trainloop::data::{MapTensors, TensorMap};
 use trainloop::prelude::*;
 
 /// The scans beside this file; see `data/README.md`.
@@ -33,7 +33,7 @@ pub(crate) struct DigitBatch {
 }
 
 impl MapTensors for DigitBatch {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(Self { images: map(self.images)?, labels: map(self.labels)? })
     }
 }

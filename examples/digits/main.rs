@@ -111,7 +111,7 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
 
     while state.epoch < config.epochs {
         for batch in state.loader.epoch(state.epoch)? {
-            let batch = batch?.to_device(ctx.device())?;
+            let batch = batch?.on_device(ctx.device())?;
             let loss = state.model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             state.optimizer.backward_step(&loss)?;
             state.schedule.step(&mut state.optimizer)?;
@@ -133,7 +133,7 @@ fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<D
     let _no_grad = tch::no_grad_guard();
     let mut counts = [0.0, 0.0];
     for batch in test.epoch(0)? {
-        let batch = batch?.to_device(ctx.device())?;
+        let batch = batch?.on_device(ctx.device())?;
         let right = model.call(|net| net.forward(&batch.images))?.argmax(-1, false).eq_tensor(&batch.labels);
         // A stand-in has no samples, and counts for nothing.
         if batch.samples() > 0 {

@@ -49,7 +49,7 @@ fn train(ctx: &mut Context<EpochMetrics>, config: Config) -> Result<()> {
     while epoch < config.epochs {
         let mut sums = [0.0, 0.0];
         for batch in loader.epoch(epoch)? {
-            let batch = batch?.to_device(ctx.device())?;
+            let batch = batch?.on_device(ctx.device())?;
             let loss = model.call(|net| net.forward(&batch.images))?.cross_entropy_for_logits(&batch.labels);
             optimizer.backward_step(&loss)?;
             schedule.step(&mut optimizer)?;
@@ -80,7 +80,7 @@ fn accuracy(ctx: &Context<EpochMetrics>, model: &Model<Net>, test: &DataLoader<D
     let _no_grad = tch::no_grad_guard();
     let (mut right, mut samples) = (0.0, 0.0);
     for batch in test.epoch(0)? {
-        let batch = batch?.to_device(ctx.device())?;
+        let batch = batch?.on_device(ctx.device())?;
         let guess = model.call(|net| net.forward(&batch.images))?.argmax(-1, false);
         let (guess, labels) = ctx.gather_for_metrics(&batch, (&guess, &batch.labels))?;
         right += f64::try_from(guess.eq_tensor(&labels).sum(Kind::Double))?;

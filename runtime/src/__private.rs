@@ -26,7 +26,7 @@ pub use crate::cli::given::Given;
 pub use crate::cli::value::{from_text, shown, shown_list};
 pub use crate::cli::{Cli, Config};
 pub use crate::data::collate::{collate_field, pad_field};
-pub use crate::data::{Collate, MapTensors, Padded, TensorMap};
+pub use crate::data::{Collate, MapTensors, Padded};
 pub use crate::error::{BoxError, Error};
 use crate::launch::{Host, Placement};
 pub use crate::metric::field::Fields;
@@ -59,6 +59,9 @@ pub mod backend {
 pub fn not_compiled() -> ! {
     unreachable!("an item that a macro has refused was compiled")
 }
+
+/// What is done with each tensor of a batch.
+pub type TensorMap<'a> = dyn FnMut(tch::Tensor) -> Result<tch::Tensor, Error> + 'a;
 
 /// Set by `main`: this binary, executed again, becomes a worker.
 static MAIN_IS_OURS: AtomicBool = AtomicBool::new(false);

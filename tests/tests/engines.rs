@@ -255,11 +255,11 @@ fn is_connected_to(port: u16) -> bool {
     })
 }
 
-/// A rank that can do nothing before rank 0 serves the store is not silent, however long that takes.
-#[test]
-fn ranks_wait_for_a_store_that_is_served_late() {
-    const SILENCE: Duration = Duration::from_millis(2500);
-    let sandbox = Sandbox::new();
+/// The heartbeat's timeout in [`start_with_a_late_store`].
+const SILENCE: Duration = Duration::from_millis(2500);
+
+/// The driver, and another rank that waits for rank 0 to serve the store; the process of rank 0 is stopped.
+fn start_with_a_late_store(sandbox: &Sandbox) -> (Running, Running, i32) {
     let port = free_port();
     let acts = vec![scenario::Act::Report(1), scenario::Act::Barrier];
     let start = |number: usize| {
@@ -275,10 +275,32 @@ fn ranks_wait_for_a_store_that_is_served_late() {
     kill(rank_0, Signal::STOP);
     let other = start(1);
     await_that("rank 1 has come to the driver", || is_connected_to(port));
+    (driver, other, rank_0)
+}
+
+/// A rank that can do nothing before rank 0 serves the store is not silent, however long that takes.
+#[test]
+fn ranks_wait_for_a_store_that_is_served_late() {
+    let sandbox = Sandbox::new();
+    let (driver, other, rank_0) = start_with_a_late_store(&sandbox);
     std::thread::sleep(SILENCE + Duration::from_secs(1));
     kill(rank_0, Signal::CONT);
     for ended in ends(vec![driver, other]) {
         assert_eq!(ended.code, Some(0), "{ended:#?}");
     }
+    sandbox.await_no_process();
+}
+
+#[test]
+fn a_rank_that_ends_while_it_waits_for_the_store_is_told() {
+    let sandbox = Sandbox::new();
+    let (driver, other, _) = start_with_a_late_store(&sandbox);
+    other.signal(Signal::KILL);
+    let ended = driver.end();
+    assert_eq!(ended.code, Some(1), "{ended:#?}");
+    // Before its hello it is one that never came.
+    let words = ["rank 1 was cut off", "rank 1 did not join in time"];
+    assert!(words.iter().any(|words| ended.stderr.contains(words)), "{ended:#?}");
+    drop(other);
     sandbox.await_no_process();
 }

@@ -36,7 +36,7 @@ fn a_process_that_is_stopped_is_found() {
     assert!(ended.stderr.contains("\n    rank 0: step 0, 1 report, in collective 2 (barrier)\n"), "{ended:#?}");
 }
 
-/// The channel is shut, as by a loop that closes descriptors which are not its own. No heartbeat's timeout is waited for.
+/// The channel is shut, as by a loop that shuts down sockets which are not its own. No heartbeat's timeout is waited for.
 #[track_caller]
 fn channel_is_shut(how: Shutdown, kind: &str, words: &[&str]) {
     let sandbox = Sandbox::new();
@@ -54,15 +54,15 @@ fn channel_is_shut(how: Shutdown, kind: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_process_that_closes_its_channel_is_found() {
-    let words = "rank 1 closed its channel to the driver while its process went on";
+fn a_process_that_shuts_its_channel_is_found() {
+    let words = "rank 1 shut its channel to the driver while its process went on";
     channel_is_shut(Shutdown::Write, "channel closed", &[words]);
 }
 
 /// Then the process sees it itself.
 #[test]
-fn a_process_whose_channel_is_closed_says_so() {
-    let words = "| error: this rank ends, as its channel to the driver was closed";
+fn a_process_that_can_hear_no_more_says_so() {
+    let words = "| error: this rank ends, as its channel to the driver has ended";
     channel_is_shut(Shutdown::Both, "signal", &["rank 1 was killed by signal 9", words]);
     channel_is_shut(Shutdown::Read, "signal", &["rank 1 was killed by signal 9", words]);
 }

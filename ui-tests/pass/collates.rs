@@ -2,7 +2,7 @@
 #![allow(clippy::all, clippy::pedantic, unreachable_pub)] // as users write, not as this project does
 
 use tch::{Device, Kind, Tensor};
-use trainloop::data::{Collate, Padded};
+use trainloop::data::{Collate, MapTensors, Padded};
 
 #[derive(Collate)]
 #[collate(crate = trainloop)]
@@ -59,6 +59,11 @@ fn main() {
     assert_eq!((batch.name, batch.pair.0.kind()), (vec!["1".to_owned(), "2".to_owned()], Kind::Bool));
     let inner: Inners = batch.inner;
     assert_eq!((inner.seen.kind(), batch.r#type.kind()), (Kind::Int16, Kind::Int));
+
+    let batch = Everything::collate(vec![numbered(1), numbered(2)]).unwrap();
+    let batch = batch.map_tensors(&mut |tensor| Ok(tensor.f_unsqueeze(0)?)).unwrap();
+    assert_eq!((batch.label.size(), batch.tokens.lengths.size(), batch.name.len()), (vec![1, 2], vec![1, 2], 2));
+    assert_eq!((batch.pair.1.size(), batch.inner.seen.size()), (vec![1, 2], vec![1, 2]));
 
     let mut other = numbered(2);
     other.image = Tensor::zeros([4], (Kind::Float, Device::Cpu));

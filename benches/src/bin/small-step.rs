@@ -1,4 +1,4 @@
-//! A training step that is nearly all framework: a linear layer of 32 × 2, batches of 32 from a loader, one rank, against plain
+//! A training step without much to compute: a linear layer of 32 × 2, batches of 32 from a loader, one rank, against plain
 //! PyTorch (`peers/small_step.py`); what an `Accelerator` adds to it; and how much of it is libtorch's own.
 //!
 //! Ours is a train loop under `TorchTrainer` in this process, with a loader and `ctx.step`. Both sides: float32, one thread,

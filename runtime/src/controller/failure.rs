@@ -60,7 +60,7 @@ pub enum FailureKind {
     Exit(i32),
     /// The connection to its process, which an engine has started, has ended before its loop returned.
     CutOff,
-    /// Its channel to the driver was closed while its process went on.
+    /// Its channel to the driver was shut while its process went on.
     ChannelClosed,
     /// It never joined.
     NotStarted,
@@ -91,8 +91,8 @@ impl fmt::Display for FailureKind {
                  engine that started it has what it printed",
             ),
             Self::ChannelClosed => f.write_str(
-                "closed its channel to the driver while its process went on; does something in it close, or shut down, file \
-                 descriptors that it did not open?",
+                "shut its channel to the driver while its process went on; does something in it shut down sockets that it did not \
+                 open?",
             ),
             Self::NotStarted => f.write_str("did not join in time"),
             Self::Silent(time) => write!(

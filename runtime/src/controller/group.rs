@@ -72,8 +72,6 @@ struct Group<'a> {
     signals: Signals,
     members: Vec<Member>,
     tally: Tally,
-    /// Ranks that are to start once rank 0 serves the store.
-    waiting: Vec<usize>,
     /// Sources of which only a share was read: no event will tell of the rest.
     unread: BTreeSet<Source>,
     failures: Vec<Seen>,
@@ -126,7 +124,6 @@ impl<'a> Group<'a> {
             door,
             signals,
             members: Vec::new(),
-            waiting: Vec::new(),
             unread: BTreeSet::new(),
             failures: Vec::new(),
             failed: BTreeSet::new(),
@@ -216,11 +213,7 @@ impl<'a> Group<'a> {
             Source::Stranger(number) => self.greet(number)?,
             Source::Channel(rank) => {
                 self.members[rank].flush();
-                if self.hear(rank)? {
-                    self.read_on_later(source);
-                } else if self.members[rank].is_cut_off() {
-                    self.bury(rank)?;
-                }
+                self.listen(rank)?;
             }
             Source::Stdout(rank) => self.read_output(rank, Stream::Stdout, source),
             Source::Stderr(rank) => self.read_output(rank, Stream::Stderr, source),
@@ -288,14 +281,10 @@ impl<'a> Group<'a> {
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
         if rank > 0 && matches!(self.job.start.store, StoreAt::Here { .. }) {
             self.enter(rank, Phase::Waiting);
-            self.waiting.push(rank);
         } else {
             self.begin_to_join(rank)?;
         }
-        if self.hear(rank)? {
-            self.read_on_later(Source::Channel(rank));
-        }
-        Ok(())
+        self.listen(rank)
     }
 
     /// Tells a rank what it is to do; from now on it beats.
@@ -316,11 +305,20 @@ impl<'a> Group<'a> {
         if let StoreAt::Here { host } = &self.job.start.store {
             self.job.start.store = StoreAt::There { host: host.clone(), port };
         }
-        for rank in std::mem::take(&mut self.waiting) {
-            // It may have died meanwhile.
+        for rank in 0..self.members.len() {
             if self.members[rank].phase == Phase::Waiting {
                 self.begin_to_join(rank)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes what a rank has said.
+    fn listen(&mut self, rank: usize) -> Result<()> {
+        if self.hear(rank)? {
+            self.read_on_later(Source::Channel(rank));
+        } else if self.members[rank].is_cut_off() {
+            self.bury(rank)?;
         }
         Ok(())
     }

@@ -42,10 +42,20 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Its loop is still to begin.
+    pub(super) fn is_start(&self) -> bool {
+        matches!(self, Self::Starting | Self::Waiting | Self::Joining)
+    }
+
+    /// Its loop is still to end.
+    pub(super) fn goes_on(&self) -> bool {
+        self.is_start() || *self == Self::Running
+    }
+
     pub(super) fn stopped_at(&self) -> Option<u64> {
         match self {
             Self::Stopped(steps) => Some(*steps),
-            _ => None,
+            Self::Starting | Self::Waiting | Self::Joining | Self::Running | Self::Finished(_) | Self::Failed => None,
         }
     }
 }
@@ -66,7 +76,7 @@ pub(super) struct Member {
     ending: Option<Ending>,
     process: Process,
     channel: Option<Channel>,
-    /// Since when that has been closed from its side.
+    /// Since when a child has been heard to say no more by it.
     pub(super) closed: Option<Instant>,
     decoder: Decoder,
     outbox: Vec<u8>,
@@ -93,7 +103,7 @@ impl Member {
 
     /// It has not yet begun its loop.
     pub(super) fn is_in_start(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Waiting | Phase::Joining)
+        self.phase.is_start()
     }
 
     /// It has made so many reports, at this step.
@@ -157,13 +167,14 @@ impl Member {
         match read_share(&mut channel, take) {
             Share::More => return true,
             Share::All => {}
-            Share::Closed => {
-                self.closed.get_or_insert_with(Instant::now);
-                // A child's process may live on; it would end at once if this end were closed, too, and nobody would know why.
-                if self.process.note_cut_off() {
+            Share::Closed => match &mut self.process {
+                // It may live on; and it would end at once if this end were closed, too, and nobody would know why.
+                Process::Child(_) => drop(self.closed.get_or_insert_with(Instant::now)),
+                Process::Remote { cut_off } => {
+                    *cut_off = true;
                     self.channel = None;
                 }
-            }
+            },
         }
         false
     }

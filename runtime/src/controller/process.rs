@@ -78,17 +78,6 @@ impl Process {
         }
     }
 
-    /// Its channel has ended; true where nothing more will be heard of it. A child's process may live on.
-    pub(super) fn note_cut_off(&mut self) -> bool {
-        match self {
-            Self::Child(_) => false,
-            Self::Remote { cut_off } => {
-                *cut_off = true;
-                true
-            }
-        }
-    }
-
     /// How it has ended, if it has; then also what it left behind in its process group is ended.
     pub(super) fn reap(&mut self) -> std::io::Result<Option<Ending>> {
         match self {

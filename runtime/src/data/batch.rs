@@ -105,7 +105,7 @@ impl<B> Batch<B> {
     /// # use trainloop::prelude::*;
     /// # fn train<D: Dataset<Batch = (tch::Tensor, tch::Tensor)>>(ctx: &mut Context, loader: DataLoader<D>) -> Result<()> {
     /// for batch in loader.epoch(0)? {
-    ///     let batch = batch?.to_device(ctx.device())?;
+    ///     let batch = batch?.on_device(ctx.device())?;
     ///     let (inputs, labels) = &*batch;
     /// }
     /// # Ok(())
@@ -114,7 +114,7 @@ impl<B> Batch<B> {
     ///
     /// # Errors
     /// Where there is no such device, or no memory left on it.
-    pub fn to_device(self, device: Device) -> Result<Self>
+    pub fn on_device(self, device: Device) -> Result<Self>
     where
         B: MapTensors,
     {

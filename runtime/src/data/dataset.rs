@@ -121,11 +121,10 @@ pub(super) fn fetch<D: Dataset>(dataset: &D, draws: &[Draw], finish: Finish<D::B
         }
     };
     let samples = draws.iter().map(sample).collect::<Result<_>>()?;
-    let batch = guarded(|| dataset.collate(samples)).unwrap_or_else(|message| {
+    guarded(|| dataset.collate(samples).and_then(finish)).unwrap_or_else(|message| {
         let indices: Vec<_> = draws.iter().map(|draw| draw.index).collect();
         Err(Error::other(format!("the dataset panicked while it made a batch of samples {indices:?}: {message}")))
-    })?;
-    finish(batch)
+    })
 }
 
 /// What `body` gives, or the words of its panic.

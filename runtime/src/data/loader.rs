@@ -183,7 +183,6 @@ impl<D: Dataset> DataLoader<D> {
 }
 
 /// How a [`DataLoader`] is to be.
-#[derive(Debug, Clone)]
 pub struct DataLoaderBuilder<D: Dataset> {
     dataset: D,
     batch_size: usize,
@@ -292,9 +291,9 @@ impl<D: Dataset> DataLoaderBuilder<D> {
         self
     }
 
-    /// Has the loader's threads copy each batch into page-locked memory, from which
-    /// [`Batch::to_device`](super::Batch::to_device) copies to a GPU while the loop goes on: PyTorch's `pin_memory=True`. Without a
-    /// GPU it does nothing.
+    /// Has the loader's threads, with `workers(0)` the loop's own, copy each batch into page-locked memory, from which
+    /// [`Batch::on_device`](super::Batch::on_device) copies to a GPU while the loop goes on: PyTorch's `pin_memory=True`. Off
+    /// unless said otherwise; on a machine without a GPU it does nothing.
     #[must_use]
     pub fn pin_memory(mut self, pin_memory: bool) -> Self
     where
@@ -349,6 +348,38 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     }
 }
 
+// By hand: a derive would ask for batches that can be cloned and shown, as tensors cannot.
+impl<D: Dataset> Clone for DataLoaderBuilder<D> {
+    fn clone(&self) -> Self {
+        Self {
+            dataset: self.dataset.clone(),
+            batch_size: self.batch_size,
+            order: self.order.clone(),
+            tail: self.tail,
+            drop_last: self.drop_last,
+            window: self.window,
+            workers: self.workers,
+            prefetch: self.prefetch,
+            finish: self.finish,
+        }
+    }
+}
+
+impl<D: Dataset + std::fmt::Debug> std::fmt::Debug for DataLoaderBuilder<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataLoaderBuilder")
+            .field("dataset", &self.dataset)
+            .field("batch_size", &self.batch_size)
+            .field("order", &self.order)
+            .field("tail", &self.tail)
+            .field("drop_last", &self.drop_last)
+            .field("window", &self.window)
+            .field("workers", &self.workers)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<D: Dataset> std::fmt::Debug for DataLoader<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataLoader")
@@ -356,5 +387,63 @@ impl<D: Dataset> std::fmt::Debug for DataLoader<D> {
             .field("sizes", &self.sizes)
             .field("position", &self.position.get())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Batch;
+
+    #[derive(Clone)]
+    struct Indices;
+
+    impl Dataset for Indices {
+        type Sample = usize;
+        type Batch = Vec<usize>;
+
+        fn len(&self) -> usize {
+            7
+        }
+
+        fn get(&self, index: usize) -> Result<usize> {
+            Ok(index)
+        }
+
+        fn collate(&self, samples: Vec<usize>) -> Result<Vec<usize>> {
+            Ok(samples)
+        }
+    }
+
+    fn epoch(workers: usize, finish: Finish<Vec<usize>>) -> Result<Vec<Vec<usize>>> {
+        let builder = DataLoaderBuilder { finish, ..DataLoader::builder(Indices).batch_size(3).workers(workers) };
+        builder.build()?.epoch(0)?.map(|batch| batch.map(Batch::into_inner)).collect()
+    }
+
+    #[test]
+    fn every_batch_is_finished_where_it_is_made() {
+        let reversed = |mut batch: Vec<usize>| {
+            batch.reverse();
+            Ok(batch)
+        };
+        for workers in [0, 2] {
+            assert_eq!(epoch(workers, reversed).unwrap(), [vec![2, 1, 0], vec![5, 4, 3], vec![6]]);
+        }
+    }
+
+    /// As of a user's own `MapTensors`.
+    #[test]
+    fn a_panic_of_the_finish_is_the_loops_error() {
+        for workers in [0, 1, 2] {
+            let error = epoch(workers, |batch| panic!("a batch of {}", batch.len())).unwrap_err().to_string();
+            assert!(error.contains("panicked while it made a batch of samples [0, 1, 2]: a batch of 3"), "{error}");
+        }
+    }
+
+    /// Whatever the batches are.
+    #[test]
+    fn builders_can_be_cloned() {
+        let builder = DataLoader::builder(Indices).batch_size(2);
+        assert_eq!(builder.clone().build().unwrap().batches(), builder.build().unwrap().batches());
     }
 }

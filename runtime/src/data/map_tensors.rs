@@ -9,10 +9,7 @@ use super::collate::Padded;
 use crate::c10d::aten;
 use crate::error::Result;
 
-/// What is done with each tensor.
-pub type TensorMap<'a> = dyn FnMut(Tensor) -> Result<Tensor> + 'a;
-
-/// A batch whose tensors can be gone over: what [`Batch::to_device`](super::Batch::to_device) and
+/// A batch whose tensors can be gone over: what [`Batch::on_device`](super::Batch::on_device) and
 /// [`pin_memory`](super::DataLoaderBuilder::pin_memory) need.
 ///
 /// Tensors have it, arrays, vectors, maps and tuples of what has it, `Option`s of it, [`Padded`], and the batches that
@@ -22,7 +19,7 @@ pub type TensorMap<'a> = dyn FnMut(Tensor) -> Result<Tensor> + 'a;
 /// ```
 /// use tch::Tensor;
 /// use trainloop::Result;
-/// use trainloop::data::{MapTensors, TensorMap};
+/// use trainloop::data::MapTensors;
 ///
 /// struct Pairs {
 ///     first: Tensor,
@@ -31,7 +28,7 @@ pub type TensorMap<'a> = dyn FnMut(Tensor) -> Result<Tensor> + 'a;
 /// }
 ///
 /// impl MapTensors for Pairs {
-///     fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+///     fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
 ///         Ok(Self { first: map(self.first)?, second: map(self.second)?, names: self.names })
 ///     }
 /// }
@@ -47,7 +44,7 @@ pub trait MapTensors: Sized {
     ///
     /// # Errors
     /// The first of `map`.
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self>;
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self>;
 }
 
 /// A batch on `device`. A copy to a GPU is only asked for: what is computed there waits for it, the CPU does not, where the
@@ -72,31 +69,31 @@ pub(super) fn pinned<B: MapTensors>(batch: B) -> Result<B> {
 }
 
 impl MapTensors for Tensor {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         map(self)
     }
 }
 
 impl MapTensors for Padded {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(Self { values: map(self.values)?, lengths: map(self.lengths)? })
     }
 }
 
 impl<T: MapTensors> MapTensors for Vec<T> {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         self.into_iter().map(|part| part.map_tensors(map)).collect()
     }
 }
 
 impl<T: MapTensors> MapTensors for Option<T> {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         self.map(|part| part.map_tensors(map)).transpose()
     }
 }
 
 impl<T: MapTensors, const N: usize> MapTensors for [T; N] {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         let mut parts = Vec::with_capacity(N);
         for part in self {
             parts.push(part.map_tensors(map)?);
@@ -106,13 +103,13 @@ impl<T: MapTensors, const N: usize> MapTensors for [T; N] {
 }
 
 impl<K: Eq + Hash, T: MapTensors, S: BuildHasher + Default> MapTensors for HashMap<K, T, S> {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         self.into_iter().map(|(key, part)| Ok((key, part.map_tensors(map)?))).collect()
     }
 }
 
 impl<K: Ord, T: MapTensors> MapTensors for BTreeMap<K, T> {
-    fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+    fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
         self.into_iter().map(|(key, part)| Ok((key, part.map_tensors(map)?))).collect()
     }
 }
@@ -120,7 +117,7 @@ impl<K: Ord, T: MapTensors> MapTensors for BTreeMap<K, T> {
 macro_rules! without_tensors {
     ($($plain:ty)+) => {$(
         impl MapTensors for $plain {
-            fn map_tensors(self, _: &mut TensorMap<'_>) -> Result<Self> {
+            fn map_tensors(self, _: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
                 Ok(self)
             }
         }
@@ -132,7 +129,7 @@ without_tensors!(() bool char f32 f64 i8 i16 i32 i64 isize u8 u16 u32 u64 usize 
 macro_rules! tuples {
     ($($name:ident $index:tt),+) => {
         impl<$($name: MapTensors),+> MapTensors for ($($name,)+) {
-            fn map_tensors(self, map: &mut TensorMap<'_>) -> Result<Self> {
+            fn map_tensors(self, map: &mut dyn FnMut(Tensor) -> Result<Tensor>) -> Result<Self> {
                 Ok(($(self.$index.map_tensors(map)?,)+))
             }
         }

@@ -32,7 +32,7 @@ pub use epoch::Epoch;
 pub use images::{ImageFolder, LabelledImage};
 pub use in_memory::InMemory;
 pub use loader::{DataLoader, DataLoaderBuilder};
-pub use map_tensors::{MapTensors, TensorMap};
+pub use map_tensors::MapTensors;
 pub use order::{BucketSampler, Order, WeightedSampler};
 pub use sampler::{DistributedSampler, Tail};
 pub use stream::{IterableDataset, StreamEpoch, StreamLoader, StreamLoaderBuilder};

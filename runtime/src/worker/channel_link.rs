@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -28,12 +29,19 @@ pub(super) enum Driver {
     Elsewhere,
 }
 
+/// What a worker sees when it is to end.
+enum Ended {
+    /// The process that has started it is gone.
+    Driver,
+    Channel,
+}
+
 impl Driver {
     fn why_the_channel_ended(&self) -> &'static str {
         match self {
             Self::Parent(_) => {
-                "its channel to the driver was closed; where the driver lives, does something in this process close, or shut \
-                 down, file descriptors that it did not open?"
+                "its channel to the driver has ended; where the driver lives, does something in this process shut down sockets \
+                 that it did not open?"
             }
             Self::Elsewhere => "the driver has ended the group or itself; rank 0 says why",
         }
@@ -62,12 +70,18 @@ impl ChannelLink {
         let start = || -> std::io::Result<Stream> {
             let (reader, stop, said_all) = (channel.try_clone()?, Arc::clone(&stop), Arc::clone(&said_all));
             std::thread::Builder::new().name("channel".to_owned()).spawn(move || {
-                while goes_on(&reader, &driver, &sender, &stop) {}
+                let ended = loop {
+                    if let ControlFlow::Break(ended) = take_next(&reader, &driver, &sender, &stop) {
+                        break ended;
+                    }
+                };
                 if said_all.load(Ordering::Relaxed) {
                     // It ends by itself, and with a code of its own.
                     std::thread::sleep(LEAVE);
-                } else {
-                    eprintln!("error: this rank ends, as {}", driver.why_the_channel_ended());
+                } else if let Ended::Channel = ended {
+                    let words = format!("error: this rank ends, as {}\n", driver.why_the_channel_ended());
+                    // Past std's lock, which the loop may hold; where nobody reads it any more, nobody misses it.
+                    let _ = rustix::io::write(rustix::stdio::stderr(), words.as_bytes());
                 }
                 // With what this worker has started, for which the kernel's signal would leave no time. Not `exit`: that
                 // would run libtorch's destructors under the loop's feet.
@@ -136,29 +150,26 @@ fn closed() -> Error {
     Error::channel("the channel to the driver is closed")
 }
 
-/// Waits for the next event of channel and driver; false where it is the end of either.
-fn goes_on(channel: &Stream, driver: &Driver, answers: &Sender<Answer>, stop: &AtomicBool) -> bool {
+/// Waits for the next event of channel and driver, and takes it.
+fn take_next(channel: &Stream, driver: &Driver, answers: &Sender<Answer>, stop: &AtomicBool) -> ControlFlow<Ended> {
     if let Driver::Parent(driver) = driver {
         let mut fds = [PollFd::new(channel, PollFlags::IN), PollFd::new(driver, PollFlags::IN)];
         match rustix::event::poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) => return true,
+            Err(rustix::io::Errno::INTR) => return ControlFlow::Continue(()),
             Ok(_) if fds[1].revents().is_empty() => {}
-            _ => return false,
+            _ => return ControlFlow::Break(Ended::Driver),
         }
     }
     match read_frame(channel) {
         Ok(Some(ToWorker::Saved { checkpoint, failed, stop })) => {
             // The loop's thread may be gone already; the process then ends by itself.
             let _ = answers.send(Answer { checkpoint, failed, stop });
-            true
         }
-        Ok(Some(ToWorker::Stop)) => {
-            stop.store(true, Ordering::Relaxed);
-            true
-        }
-        Ok(Some(ToWorker::Start(_))) => true,
-        Ok(None) | Err(_) => false,
+        Ok(Some(ToWorker::Stop)) => stop.store(true, Ordering::Relaxed),
+        Ok(Some(ToWorker::Start(_))) => {}
+        Ok(None) | Err(_) => return ControlFlow::Break(Ended::Channel),
     }
+    ControlFlow::Continue(())
 }
 
 /// A frame is handed to the kernel in one write, so a report outlives its process. Where the controller is behind, the

@@ -281,7 +281,7 @@ fn pinned() -> Check {
         if !aten::is_pinned(&batch[0])? {
             return Err("a batch does not lie in pinned memory".into());
         }
-        let batch = batch.to_device(GPU)?;
+        let batch = batch.on_device(GPU)?;
         if batch[0].device() != GPU {
             return Err(format!("a batch was copied to {:?}", batch[0].device()).into());
         }

@@ -64,7 +64,7 @@ impl Group<'_> {
         while self.hear(rank)? {}
         let member = &mut self.members[rank];
         member.drain_output(self.job.console);
-        if member.is_in_start() || member.phase == Phase::Running {
+        if member.phase.goes_on() {
             let kind = FailureKind::from(ending);
             if self.ending && matches!(kind, FailureKind::Signal(9) | FailureKind::CutOff) {
                 self.still_ran.push((rank, member.reports));

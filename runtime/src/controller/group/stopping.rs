@@ -7,7 +7,6 @@ use crate::channel::ToWorker;
 use crate::controller::activity::{RankActivity, behind};
 use crate::controller::failure::FailureKind;
 use crate::controller::member::{Member, Phase};
-use crate::controller::wakeups::Source;
 use crate::error::{Error, Result, with_causes};
 
 /// A rank whose loop has returned may take so long to end.
@@ -81,12 +80,13 @@ impl Group<'_> {
     }
 
     fn heard_by(&self, member: &Member) -> Option<Instant> {
-        let beats = matches!(member.phase, Phase::Joining | Phase::Running);
+        let beats = matches!(member.phase, Phase::Joining | Phase::Running) && member.closed.is_none();
         member.heard.checked_add(self.job.heartbeat_timeout).filter(|_| beats)
     }
 
     fn reported_by(&self, member: &Member) -> Option<Instant> {
-        let timeout = self.job.report_timeout.filter(|_| member.phase == Phase::Running)?;
+        let reports = member.phase == Phase::Running && member.closed.is_none();
+        let timeout = self.job.report_timeout.filter(|_| reports)?;
         member.reported.checked_add(timeout)
     }
 
@@ -133,17 +133,21 @@ impl Group<'_> {
         if self.look_at.is_none_or(|at| now < at) {
             return Ok(());
         }
+        let is_due = |member: &Member| self.word_by(member).is_some_and(|by| now >= by);
+        if self.members.iter().any(is_due) {
+            // Where the driver itself was busy, in a callback, say, what was said meanwhile is still to be heard, and a process
+            // that has ended to be seen.
+            for rank in 0..self.members.len() {
+                self.listen(rank)?;
+                self.bury(rank)?;
+            }
+        }
+        if !self.failures.is_empty() {
+            return Ok(());
+        }
         if let Some(rank) = self.members.iter().find(|member| lives_on(member, now)).map(|member| member.rank) {
             self.fail_rank(rank, FailureKind::ChannelClosed);
             return Ok(());
-        }
-        if self.members.iter().any(|member| self.is_silent(member, now) || self.is_late(member, now)) {
-            // Where the driver itself was busy, in a callback, say, what was said meanwhile is still to be heard.
-            for rank in 0..self.members.len() {
-                if self.hear(rank)? {
-                    self.read_on_later(Source::Channel(rank));
-                }
-            }
         }
         let silent = self.members.iter().find(|member| self.is_silent(member, now)).map(|member| member.rank);
         let late = self.members.iter().find(|member| self.is_late(member, now)).map(|member| member.rank);
@@ -169,8 +173,7 @@ impl Group<'_> {
 
 /// By when a process without a channel must have ended, of a loop that has not.
 fn ended_by(member: &Member) -> Option<Instant> {
-    let goes_on = member.is_in_start() || member.phase == Phase::Running;
-    member.closed.filter(|_| goes_on)?.checked_add(END)
+    member.closed.filter(|_| member.phase.goes_on())?.checked_add(END)
 }
 
 fn lives_on(member: &Member, now: Instant) -> bool {

@@ -78,11 +78,11 @@ impl<D: IterableDataset> Lane<D> {
         if count == 0 || (self.drop_last && count < self.batch_size) {
             return Ok(None);
         }
-        let collated = guarded(|| self.dataset.collate(samples));
+        let collated = guarded(|| self.dataset.collate(samples).and_then(self.finish));
         let batch = collated.unwrap_or_else(|message| {
             Err(Error::other(format!("the dataset panicked while it made a batch of {count} samples: {message}")))
         })?;
-        Ok(Some(Read { batch: (self.finish)(batch)?, samples: count, progress: self.progress }))
+        Ok(Some(Read { batch, samples: count, progress: self.progress }))
     }
 }
 

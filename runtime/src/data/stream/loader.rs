@@ -129,7 +129,6 @@ impl<D: IterableDataset> StreamLoader<D> {
 }
 
 /// How a [`StreamLoader`] is to be.
-#[derive(Debug, Clone)]
 pub struct StreamLoaderBuilder<D: IterableDataset> {
     dataset: D,
     batch_size: usize,
@@ -226,6 +225,34 @@ impl<D: IterableDataset> StreamLoaderBuilder<D> {
             position: Rc::new(RefCell::new(division.begin(0))),
             resume: RefCell::default(),
         })
+    }
+}
+
+// By hand: a derive would ask for batches that can be cloned and shown, as tensors cannot.
+impl<D: IterableDataset> Clone for StreamLoaderBuilder<D> {
+    fn clone(&self) -> Self {
+        Self {
+            dataset: self.dataset.clone(),
+            batch_size: self.batch_size,
+            seed: self.seed,
+            drop_last: self.drop_last,
+            workers: self.workers,
+            prefetch: self.prefetch,
+            finish: self.finish,
+        }
+    }
+}
+
+impl<D: IterableDataset + std::fmt::Debug> std::fmt::Debug for StreamLoaderBuilder<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamLoaderBuilder")
+            .field("dataset", &self.dataset)
+            .field("batch_size", &self.batch_size)
+            .field("seed", &self.seed)
+            .field("drop_last", &self.drop_last)
+            .field("workers", &self.workers)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
     }
 }
 
