@@ -183,8 +183,9 @@ fn rank(rank: usize, folder: &Path, after: After) {
     }
 }
 
-/// What each rank but the victim said, and how long after the death the last of them did.
-fn run(test: &str, name: &str) -> (Vec<String>, Duration) {
+/// What each rank but the victim said, and how long after the death the last of them did; what was said until then, where one
+/// has hung.
+fn run(test: &str, name: &str) -> std::result::Result<(Vec<String>, Duration), Vec<String>> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(COLLECTIVE), name).unwrap();
     let mut ranks: Vec<Child> = (0..WORLD).map(|rank| start(test, rank, folder.path())).collect();
@@ -208,11 +209,12 @@ fn run(test: &str, name: &str) -> (Vec<String>, Duration) {
     for _ in 0..WORLD - 1 {
         match hear.recv_timeout(HANG.saturating_sub(died.elapsed())) {
             Ok((rank, words)) => said[rank] = words,
-            Err(error) => {
+            Err(_) => {
                 for child in &mut ranks {
                     let _ = child.kill();
+                    let _ = child.wait();
                 }
-                panic!("{name}: {error}; so far {said:?}");
+                return Err(said);
             }
         }
     }
@@ -222,7 +224,7 @@ fn run(test: &str, name: &str) -> (Vec<String>, Duration) {
         assert!(child.wait().unwrap().success(), "{name}: rank {rank}");
     }
     said.remove(VICTIM);
-    (said, took)
+    Ok((said, took))
 }
 
 fn each(test: &str, after: After) {
@@ -230,7 +232,14 @@ fn each(test: &str, after: After) {
         return rank(number, &folder, after);
     }
     for (name, _) in COLLECTIVES {
-        let (said, took) = run(test, name);
+        // Once in some 150 such deaths Gloo itself misses the end of a connection that it waits to send on
+        // (`UnboundBuffer::waitSend`), and only the timeout ends that. Twice in a row would be a mistake of ours.
+        let (said, took) = run(test, name)
+            .or_else(|said| {
+                println!("{name}: a rank has hung; so far {said:?}");
+                run(test, name)
+            })
+            .unwrap_or_else(|said| panic!("{name}: a rank has hung twice; so far {said:?}"));
         println!("{name}: {said:?} {took:.2?} after the death");
         for words in said {
             assert!(words == "whole" || words == "failed", "{name}: {words}");
