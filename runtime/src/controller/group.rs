@@ -280,6 +280,7 @@ impl<'a> Group<'a> {
             .attach(guest.stream, guest.decoder, self.poll.registry())
             .map_err(|error| Error::channel(format!("cannot watch the channel of rank {rank}: {error}")))?;
         if rank > 0 && matches!(self.job.start.store, StoreAt::Here { .. }) {
+            self.job.console.detail(|| format!("rank {rank} is here, and waits for rank 0"));
             self.enter(rank, Phase::Waiting);
         } else {
             self.begin_to_join(rank)?;
