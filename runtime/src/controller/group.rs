@@ -352,7 +352,8 @@ impl<'a> Group<'a> {
                 self.job.console.detail(|| format!("rank {rank} has joined, and its loop begins"));
                 member.reported = Instant::now();
                 self.enter(rank, Phase::Running);
-                if !self.tally.any_in_start() {
+                // A rank that died before its loop is not in its start any more, either.
+                if !self.tally.any_in_start() && self.failures.is_empty() {
                     (self.job.on_milestone)(Milestone::Running)?;
                     self.look_at_slots()?;
                     let world_size = self.job.start.world_size;
