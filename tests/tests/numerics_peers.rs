@@ -12,6 +12,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use trainloop::data::{arrow, parquet};
 
 /// Where the scripts and what they made are kept.
 fn kept_folder() -> PathBuf {
@@ -98,12 +99,6 @@ fn schedules() {
     compare("schedules");
 }
 
-/// PyTorch's averages of parameters are those of ema.json.
-#[test]
-fn ema() {
-    compare("ema");
-}
-
 /// Files that this PyTorch saves are read as it reads them itself, and they hold what the kept ones do.
 #[test]
 fn state_dict() {
@@ -111,6 +106,26 @@ fn state_dict() {
     let text = std::fs::read_to_string(folder.path().join("state_dict.json")).unwrap();
     weights::assert_read(&folder.path().join("state_dict"), &serde_json::from_str(&text).unwrap());
     compare("state_dict");
+}
+
+/// Tables that this Arrow writes are read as those of the kept ones.
+#[test]
+fn tables() {
+    let folder = fresh("tables");
+    for file in std::fs::read_dir(folder.path().join("tables")).unwrap().map(Result::unwrap) {
+        let name = file.file_name();
+        let read = |path: &Path| {
+            let is_parquet = path.extension().is_some_and(|extension| extension == "parquet");
+            if is_parquet { parquet::read(path).unwrap() } else { arrow::read(path).unwrap() }
+        };
+        let [fresh, kept] = [read(&file.path()), read(&kept_folder().join("tables").join(&name))];
+        assert_eq!((fresh.len(), fresh.columns()), (kept.len(), kept.columns()), "{name:?}");
+        for column in ["weight", "label", "code", "half", "pixels"] {
+            let [fresh, kept] = [&fresh, &kept].map(|table| table.column::<f64>(column).unwrap());
+            assert_eq!(fresh, kept, "{name:?}: {column}");
+        }
+        assert_eq!(fresh.texts("species").unwrap(), kept.texts("species").unwrap(), "{name:?}");
+    }
 }
 
 /// PyTorch's batch norm over the global batch has the losses and values of sync_batch_norm.json.
@@ -182,6 +197,7 @@ fn every_script_is_compared() {
         "schedules",
         "state_dict",
         "sync_batch_norm",
+        "tables",
         "weighted",
     ];
     assert_eq!(names, compared);

@@ -25,7 +25,8 @@ pub(crate) fn test(root: &Path) -> Result<()> {
 }
 
 /// What is in the environment besides torch, with a version where one is compared with.
-const PACKAGES: [(&str, &str); 4] = [("numpy", ""), ("safetensors", ""), ("tensorboard", ""), ("accelerate", "1.15.0")];
+const PACKAGES: [(&str, &str); 5] =
+    [("numpy", ""), ("safetensors", ""), ("tensorboard", ""), ("pyarrow", ""), ("accelerate", "1.15.0")];
 
 /// The environment's python, after making the environment if need be.
 pub(crate) fn environment() -> Result<PathBuf> {
