@@ -128,7 +128,7 @@ fn tables() {
     }
 }
 
-/// PyTorch's batch norm over the global batch has the losses and values of sync_batch_norm.json.
+/// PyTorch's batch norm over the global batch has the losses and values of `sync_batch_norm.json`.
 #[test]
 fn sync_batch_norm() {
     compare_nearly("sync_batch_norm");
