@@ -9,7 +9,7 @@ use std::process::Command;
 use common::{Running, Sandbox};
 use serde_json::{Value, json};
 
-/// What TensorBoard shows of a folder.
+/// What `TensorBoard` shows of a folder.
 const PROGRAM: &str = "
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
