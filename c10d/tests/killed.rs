@@ -207,16 +207,14 @@ fn run(test: &str, name: &str) -> std::result::Result<(Vec<String>, Duration), V
     let died = Instant::now();
     let mut said = vec![String::new(); WORLD];
     for _ in 0..WORLD - 1 {
-        match hear.recv_timeout(HANG.saturating_sub(died.elapsed())) {
-            Ok((rank, words)) => said[rank] = words,
-            Err(_) => {
-                for child in &mut ranks {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                }
-                return Err(said);
+        let Ok((rank, words)) = hear.recv_timeout(HANG.saturating_sub(died.elapsed())) else {
+            for child in &mut ranks {
+                let _ = child.kill();
+                let _ = child.wait();
             }
-        }
+            return Err(said);
+        };
+        said[rank] = words;
     }
     let took = died.elapsed();
     for (rank, mut child) in ranks.into_iter().enumerate().filter(|(rank, _)| *rank != VICTIM) {
