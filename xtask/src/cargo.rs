@@ -81,7 +81,7 @@ fn cannot_start(command: &Command) -> String {
 /// With which features dependencies are built.
 #[derive(Clone, Copy)]
 pub(crate) enum Features {
-    /// Those that the examples need: a first build of half the time.
+    /// Those that the examples need: a first build of half the time, three minutes on two cores.
     Examples,
     /// Those of `cargo test --workspace`, so that they are built once for both.
     Workspace,

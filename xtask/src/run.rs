@@ -27,5 +27,15 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     setup::ensure(&root)?;
 
     let binary = cargo::example(&root, &args.example, cargo::Features::Examples, args.release)?;
-    Err(cargo::exec(Command::new(binary).args(&args.rest)))
+    let mut command = Command::new(binary);
+    command.args(&args.rest);
+    if std::env::var_os("CARGO_TARGET_DIR").is_some() {
+        // By its own path a program finds libtorch from `target/` alone.
+        let set = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let folders = [root.join(".libtorch/lib")].into_iter().chain(std::env::split_paths(&set));
+        if let Ok(folders) = std::env::join_paths(folders) {
+            command.env("LD_LIBRARY_PATH", folders);
+        }
+    }
+    Err(cargo::exec(&mut command))
 }
