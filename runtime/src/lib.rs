@@ -83,6 +83,7 @@ pub mod state;
 pub mod strategy;
 pub mod tracker;
 pub mod trainer;
+mod tuples;
 pub mod weights;
 pub mod worker;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::{Dataset, Finish};
 use super::epoch::{Epoch, Told};
-use super::map_tensors::{MapTensors, pinned};
+use super::map_tensors::{MapTensors, pinning};
 use super::order::{Fingerprint, Order};
 use super::plan::{Plan, Sizes, Window};
 use super::sampler::{DistributedSampler, Tail};
@@ -299,7 +299,7 @@ impl<D: Dataset> DataLoaderBuilder<D> {
     where
         D::Batch: MapTensors,
     {
-        self.finish = if pin_memory { pinned } else { Ok };
+        self.finish = pinning(pin_memory);
         self
     }
 

@@ -6,8 +6,10 @@ use std::hash::{BuildHasher, Hash};
 use tch::{Cuda, Device, Tensor};
 
 use super::collate::Padded;
+use super::dataset::Finish;
 use crate::c10d::aten;
 use crate::error::Result;
+use crate::tuples::for_tuples;
 
 /// A batch whose tensors can be gone over: what [`Batch::on_device`](super::Batch::on_device) and
 /// [`pin_memory`](super::DataLoaderBuilder::pin_memory) need.
@@ -58,11 +60,12 @@ pub(super) fn on_device<B: MapTensors>(batch: B, device: Device) -> Result<B> {
     })
 }
 
-/// A batch with its CPU tensors in pinned memory, where there is a GPU.
-pub(super) fn pinned<B: MapTensors>(batch: B) -> Result<B> {
-    if !Cuda::is_available() {
-        return Ok(batch);
-    }
+/// What is done with batches where their CPU tensors are, or are not, to lie in pinned memory. Without a GPU there is none.
+pub(super) fn pinning<B: MapTensors>(pin_memory: bool) -> Finish<B> {
+    if pin_memory && Cuda::is_available() { pinned } else { Ok }
+}
+
+fn pinned<B: MapTensors>(batch: B) -> Result<B> {
     batch.map_tensors(&mut |tensor| {
         if tensor.device() == Device::Cpu { Ok(aten::pin_memory(&tensor)?) } else { Ok(tensor) }
     })
@@ -136,12 +139,7 @@ macro_rules! tuples {
     };
 }
 
-tuples!(A 0);
-tuples!(A 0, B 1);
-tuples!(A 0, B 1, C 2);
-tuples!(A 0, B 1, C 2, D 3);
-tuples!(A 0, B 1, C 2, D 3, E 4);
-tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
+for_tuples!(tuples);
 
 #[cfg(test)]
 mod tests {

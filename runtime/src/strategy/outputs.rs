@@ -3,6 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use crate::error::{Error, Result};
+use crate::tuples::for_tuples;
 
 /// The outputs of [`Model::call`](super::Model::call): a tensor, a tuple or vector or option of them, or a `Result` of
 /// these, which `call` then unwraps. A strategy needs to see each tensor in them.
@@ -139,9 +140,4 @@ macro_rules! tuples {
     };
 }
 
-tuples!(A 0);
-tuples!(A 0, B 1);
-tuples!(A 0, B 1, C 2);
-tuples!(A 0, B 1, C 2, D 3);
-tuples!(A 0, B 1, C 2, D 3, E 4);
-tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
+for_tuples!(tuples);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use crate::error::Result;
+use crate::tuples::for_tuples;
 
 /// What [`Context::gather`](super::Context::gather) and its kin take: a tensor, a tuple, vector, option or map of them, or a
 /// reference to one of these. All ranks give the same shape of it.
@@ -110,9 +111,4 @@ macro_rules! tuples {
     };
 }
 
-tuples!(A 0);
-tuples!(A 0, B 1);
-tuples!(A 0, B 1, C 2);
-tuples!(A 0, B 1, C 2, D 3);
-tuples!(A 0, B 1, C 2, D 3, E 4);
-tuples!(A 0, B 1, C 2, D 3, E 4, F 5);
+for_tuples!(tuples);

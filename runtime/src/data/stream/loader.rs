@@ -11,7 +11,7 @@ use super::lane::Sizes;
 use super::position::{Division, StreamPosition};
 use crate::callback::EpochInfo;
 use crate::data::dataset::Finish;
-use crate::data::map_tensors::{MapTensors, pinned};
+use crate::data::map_tensors::{MapTensors, pinning};
 use crate::error::{Error, Result};
 use crate::optim::LossWeight;
 
@@ -183,7 +183,7 @@ impl<D: IterableDataset> StreamLoaderBuilder<D> {
     where
         D::Batch: MapTensors,
     {
-        self.finish = if pin_memory { pinned } else { Ok };
+        self.finish = pinning(pin_memory);
         self
     }
 
